@@ -1,0 +1,106 @@
+package topology
+
+import (
+	"net/netip"
+
+	"github.com/flowtap/flowtap/openflow"
+)
+
+// Node is one cloud node: a switch that carries VM ports and a tunnel port.
+type Node struct {
+	DatapathID openflow.DPID `json:"datapath_id"`
+	// TunnelIP is the node's address on the underlay.
+	TunnelIP netip.Addr `json:"tunnel_ip"`
+	// TunnelInterface is the name of the flow-based tunnel port, by default "tun0".
+	TunnelInterface string            `json:"tunnel_interface,omitempty"`
+	Labels          map[string]string `json:"labels,omitempty"`
+}
+
+// States of a node.
+const (
+	NodeConnected    = "connected"
+	NodeDisconnected = "disconnected"
+	NodeUnregistered = "unregistered"
+)
+
+// NodeStatus is what the controller observed of a node.
+type NodeStatus struct {
+	State string `json:"state"`
+	// Reason says why the node is not serving, for example that its tunnel port is missing.
+	Reason string `json:"reason,omitempty"`
+	Role   string `json:"role,omitempty"`
+	// Version is the switch's software version, as it describes itself.
+	Version string `json:"version,omitempty"`
+	// TunnelPort is the port number of TunnelInterface; zero while the switch has none.
+	TunnelPort openflow.PortNo `json:"tunnel_ofport,omitempty"`
+	// Flows and Groups count what of ours the switch holds; ForeignFlows what is not ours.
+	Flows        int `json:"flows"`
+	Groups       int `json:"groups"`
+	ForeignFlows int `json:"foreign_flows"`
+	// DriftRepaired counts flows and groups that audits found missing, changed or left over.
+	DriftRepaired uint64 `json:"drift_repaired"`
+}
+
+// Network is one tenant layer-2 segment.
+type Network struct {
+	Labels map[string]string `json:"labels,omitempty"`
+}
+
+// NetworkStatus is what the controller made of a network.
+type NetworkStatus struct {
+	// Label is the network's 24-bit tunnel key.
+	Label   uint32 `json:"label,omitempty"`
+	Members int    `json:"members"`
+}
+
+// Kind is what is attached to a port.
+type Kind string
+
+// Kinds of port.
+const (
+	KindVM      Kind = "vm"
+	KindGateway Kind = "gateway"
+	KindMonitor Kind = "monitor"
+)
+
+// Port is the attachment of a VM to a network, or of a security VM to the taps.
+type Port struct {
+	// Network is empty for monitors.
+	Network string `json:"network,omitempty"`
+	Kind    Kind   `json:"kind"`
+	// Interface is the name of the switch port that carries this port, by default the port's id.
+	Interface string       `json:"interface"`
+	MAC       MAC          `json:"mac,omitzero"`
+	IPs       []netip.Addr `json:"ips,omitempty"`
+	// PortSecurity confines the port to its own MAC and IPs.
+	PortSecurity bool              `json:"port_security"`
+	Labels       map[string]string `json:"labels,omitempty"`
+	Metadata     Metadata          `json:"metadata"`
+}
+
+// States of a port.
+const (
+	PortPending   = "pending"   // on no switch yet
+	PortActive    = "active"    // on one switch
+	PortMigrating = "migrating" // on two
+	PortDown      = "down"      // was on a switch, is on none
+)
+
+// Attachment is one place where a port's interface exists.
+type Attachment struct {
+	Node   string          `json:"node"`
+	OFPort openflow.PortNo `json:"ofport"`
+}
+
+// PortStatus is what the controller observed of a port.
+type PortStatus struct {
+	State string `json:"state"`
+	// Node and OFPort are where frames for the port are sent.
+	Node   string          `json:"node,omitempty"`
+	OFPort openflow.PortNo `json:"ofport,omitempty"`
+	// Attachments are all places where the interface exists, the active one first, then by node.
+	Attachments []Attachment `json:"attachments,omitempty"`
+	// LearnedMACs and LearnedIPs were seen from a port that declares none, oldest first.
+	LearnedMACs []MAC        `json:"learned_macs,omitempty"`
+	LearnedIPs  []netip.Addr `json:"learned_ips,omitempty"`
+}
