@@ -1,48 +1,87 @@
 package openflow
 
+import "fmt"
+
 // fieldInfo says how a field looks on the wire and in text.
 type fieldInfo struct {
 	name string // ovs-ofctl spelling
-	bits int
+	bits uint8
+	size uint8 // bytes on the wire; zero for a field that we do not know
+	full [16]byte
 }
 
-var fields = map[Field]fieldInfo{
-	FieldInPort: {"in_port", 32}, FieldMetadata: {"metadata", 64},
-	FieldEthDst: {"dl_dst", 48}, FieldEthSrc: {"dl_src", 48}, FieldEthType: {"dl_type", 16},
-	FieldVLANVID: {"vlan_vid", 13}, FieldVLANPCP: {"vlan_pcp", 3}, FieldVLANTCI: {"vlan_tci", 16},
-	FieldIPDSCP: {"ip_dscp", 6}, FieldIPECN: {"nw_ecn", 2}, FieldIPProto: {"nw_proto", 8},
-	FieldIPFrag: {"ip_frag", 2}, FieldIPTTL: {"nw_ttl", 8},
-	FieldIPv4Src: {"nw_src", 32}, FieldIPv4Dst: {"nw_dst", 32},
-	FieldTCPSrc: {"tcp_src", 16}, FieldTCPDst: {"tcp_dst", 16},
-	FieldUDPSrc: {"udp_src", 16}, FieldUDPDst: {"udp_dst", 16},
-	FieldSCTPSrc: {"sctp_src", 16}, FieldSCTPDst: {"sctp_dst", 16},
-	FieldICMPType: {"icmp_type", 8}, FieldICMPCode: {"icmp_code", 8},
-	FieldARPOp: {"arp_op", 16}, FieldARPSPA: {"arp_spa", 32}, FieldARPTPA: {"arp_tpa", 32},
-	FieldARPSHA: {"arp_sha", 48}, FieldARPTHA: {"arp_tha", 48},
-	FieldIPv6Src: {"ipv6_src", 128}, FieldIPv6Dst: {"ipv6_dst", 128}, FieldIPv6Label: {"ipv6_label", 20},
-	FieldICMPv6Type: {"icmpv6_type", 8}, FieldICMPv6Code: {"icmpv6_code", 8},
-	FieldNDTarget: {"nd_target", 128}, FieldNDSLL: {"nd_sll", 48}, FieldNDTLL: {"nd_tll", 48},
-	FieldTunnelID: {"tun_id", 64}, FieldTunSrc: {"tun_src", 32}, FieldTunDst: {"tun_dst", 32},
-	FieldPktMark: {"pkt_mark", 32},
-	FieldReg(0):  {"reg0", 32}, FieldReg(1): {"reg1", 32}, FieldReg(2): {"reg2", 32}, FieldReg(3): {"reg3", 32},
-	FieldReg(4): {"reg4", 32}, FieldReg(5): {"reg5", 32}, FieldReg(6): {"reg6", 32}, FieldReg(7): {"reg7", 32},
-	FieldReg(8): {"reg8", 32}, FieldReg(9): {"reg9", 32}, FieldReg(10): {"reg10", 32}, FieldReg(11): {"reg11", 32},
-	FieldReg(12): {"reg12", 32}, FieldReg(13): {"reg13", 32}, FieldReg(14): {"reg14", 32}, FieldReg(15): {"reg15", 32},
+// numFields is the number of field numbers in the three classes that we know.
+const numFields = 3 * 128
+
+// fields is indexed by fieldIndex. A map costs five times as much in a flow dump.
+var fields = func() (t [numFields]fieldInfo) {
+	for f, i := range map[Field]fieldInfo{
+		FieldInPort: {name: "in_port", bits: 32}, FieldMetadata: {name: "metadata", bits: 64},
+		FieldEthDst: {name: "dl_dst", bits: 48}, FieldEthSrc: {name: "dl_src", bits: 48},
+		FieldEthType: {name: "dl_type", bits: 16}, FieldVLANVID: {name: "vlan_vid", bits: 13},
+		FieldVLANPCP: {name: "vlan_pcp", bits: 3}, FieldVLANTCI: {name: "vlan_tci", bits: 16},
+		FieldIPDSCP: {name: "ip_dscp", bits: 6}, FieldIPECN: {name: "nw_ecn", bits: 2},
+		FieldIPProto: {name: "nw_proto", bits: 8}, FieldIPFrag: {name: "ip_frag", bits: 2},
+		FieldIPTTL: {name: "nw_ttl", bits: 8}, FieldIPv4Src: {name: "nw_src", bits: 32},
+		FieldIPv4Dst: {name: "nw_dst", bits: 32}, FieldTCPSrc: {name: "tcp_src", bits: 16},
+		FieldTCPDst: {name: "tcp_dst", bits: 16}, FieldUDPSrc: {name: "udp_src", bits: 16},
+		FieldUDPDst: {name: "udp_dst", bits: 16}, FieldSCTPSrc: {name: "sctp_src", bits: 16},
+		FieldSCTPDst: {name: "sctp_dst", bits: 16}, FieldICMPType: {name: "icmp_type", bits: 8},
+		FieldICMPCode: {name: "icmp_code", bits: 8}, FieldARPOp: {name: "arp_op", bits: 16},
+		FieldARPSPA: {name: "arp_spa", bits: 32}, FieldARPTPA: {name: "arp_tpa", bits: 32},
+		FieldARPSHA: {name: "arp_sha", bits: 48}, FieldARPTHA: {name: "arp_tha", bits: 48},
+		FieldIPv6Src: {name: "ipv6_src", bits: 128}, FieldIPv6Dst: {name: "ipv6_dst", bits: 128},
+		FieldIPv6Label: {name: "ipv6_label", bits: 20}, FieldICMPv6Type: {name: "icmpv6_type", bits: 8},
+		FieldICMPv6Code: {name: "icmpv6_code", bits: 8}, FieldNDTarget: {name: "nd_target", bits: 128},
+		FieldNDSLL: {name: "nd_sll", bits: 48}, FieldNDTLL: {name: "nd_tll", bits: 48},
+		FieldTunnelID: {name: "tun_id", bits: 64}, FieldTunSrc: {name: "tun_src", bits: 32},
+		FieldTunDst: {name: "tun_dst", bits: 32}, FieldPktMark: {name: "pkt_mark", bits: 32},
+	} {
+		t[fieldIndex(f)] = i.filled()
+	}
+	for n := 0; n < 16; n++ {
+		t[fieldIndex(FieldReg(n))] = fieldInfo{name: fmt.Sprintf("reg%d", n), bits: 32}.filled()
+	}
+	return t
+}()
+
+// filled adds what follows from the number of bits.
+func (i fieldInfo) filled() fieldInfo {
+	i.size = (i.bits + 7) / 8
+	for n := int(i.size)*8 - int(i.bits); n < int(i.size)*8; n++ {
+		i.full[n/8] |= 0x80 >> (n % 8)
+	}
+	return i
 }
+
+// fieldIndex is the field's place in fields, or the place of a field that nobody uses.
+func fieldIndex(f Field) int {
+	switch f.Class() {
+	case 0x8000:
+		return int(f.Number())
+	case 1:
+		return 128 + int(f.Number())
+	case 0:
+		return 256 + int(f.Number())
+	}
+	return numFields - 1
+}
+
+func (f Field) info() *fieldInfo { return &fields[fieldIndex(f)] }
 
 // Known reports whether the package knows the field's width and name.
-func (f Field) Known() bool { _, ok := fields[f]; return ok }
+func (f Field) Known() bool { return f.info().size != 0 }
 
 // Bits is the field's width in bits; zero for an unknown field.
-func (f Field) Bits() int { return fields[f].bits }
+func (f Field) Bits() int { return int(f.info().bits) }
 
 // Size is the field's width on the wire in bytes; zero for an unknown field.
-func (f Field) Size() int { return (fields[f].bits + 7) / 8 }
+func (f Field) Size() int { return int(f.info().size) }
 
-// String is the field's name as ovs-ofctl spells it.
+// String is the field's name as ovs-ofctl spells it, for an unknown field its class and number.
 func (f Field) String() string {
-	if i, ok := fields[f]; ok {
+	if i := f.info(); i.size != 0 {
 		return i.name
 	}
-	return "field"
+	return fmt.Sprintf("field_%04x_%d", f.Class(), f.Number())
 }

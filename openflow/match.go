@@ -69,13 +69,18 @@ func FieldReg(n int) Field { return FieldOf(1, uint8(n)) }
 // A MatchField is one field of a Match. Value and Mask hold the field's bytes in network order
 // from index 0; bytes beyond the field's size are zero. An exact match has a mask of all ones
 // over the field's bits. It is comparable.
+//
+// Of a field that the package does not know, as foreign flows may have, only Field and Raw are
+// set, and Raw is what came from the wire, header included.
 type MatchField struct {
 	Field       Field
 	Value, Mask [16]byte
+	Raw         string
 }
 
 // Match is a conjunction of fields, sorted by Field, each at most once, no zero masks, and no
-// value bits outside the mask. The zero value matches every frame.
+// value bits outside the mask: NewMatch, Normalize and Decode make it so. The zero value matches
+// every frame.
 type Match []MatchField
 
 // Uint is an exact match on the low bits of v.
@@ -114,15 +119,10 @@ func BytesMask(f Field, v, mask []byte) MatchField {
 	return m
 }
 
-// Exact reports whether every bit of the field is matched.
+// Exact reports whether every bit of the field is matched; false for an unknown field.
 func (m MatchField) Exact() bool {
-	full := UintMask(m.Field, 0, ^uint64(0)).Mask
-	if m.Field.Size() > 8 {
-		for i := 0; i < m.Field.Size(); i++ {
-			full[i] = 0xff
-		}
-	}
-	return m.Mask == full
+	i := m.Field.info()
+	return i.size != 0 && m.Mask == i.full
 }
 
 // Uint64 gives the value of a field of at most 64 bits.

@@ -1,0 +1,93 @@
+package openflow
+
+import "fmt"
+
+// ExperimenterNicira is the experimenter of Open vSwitch's own actions.
+const ExperimenterNicira uint32 = 0x00002320
+
+// Subtypes of Nicira actions (ovs-actions(7) names them; nicira-ext.h of Open vSwitch 3.1 numbers them).
+const (
+	nxResubmit      = 1
+	nxResubmitTable = 14
+	nxOutputReg     = 15
+	nxOutputTrunc   = 39
+)
+
+// nxPort16 is a port number in the 16 bits that these actions have. Reserved numbers keep their
+// low half.
+func nxPort16(p PortNo) (uint16, error) {
+	if p >= PortInPort || p < 0xff00 {
+		return uint16(p), nil
+	}
+	return 0, fmt.Errorf("port %d does not fit 16 bits", p)
+}
+
+func nxPort32(p uint16) PortNo {
+	if p >= 0xfff8 {
+		return PortNo(p) | 0xffff0000
+	}
+	return PortNo(p)
+}
+
+func appendNicira(b []byte, a Action) ([]byte, error) {
+	header := func(n, subtype int) {
+		b = be.AppendUint32(b, uint32(actExperimenter)<<16|uint32(n))
+		b = be.AppendUint32(b, ExperimenterNicira)
+		b = be.AppendUint16(b, uint16(subtype))
+	}
+	switch a := a.(type) {
+	case Resubmit:
+		port, err := nxPort16(a.Port)
+		if err != nil {
+			return nil, fmt.Errorf("resubmit: %w", err)
+		}
+		header(16, nxResubmitTable)
+		b = be.AppendUint16(b, port)
+		return append(b, byte(a.Table), 0, 0, 0), nil
+	case OutputField:
+		bits := a.Field.Bits()
+		if bits == 0 || bits > 64 {
+			return nil, fmt.Errorf("output to %v", a.Field)
+		}
+		header(24, nxOutputReg)
+		b = be.AppendUint16(b, uint16(bits-1)) // from bit 0, all bits
+		b = be.AppendUint32(b, oxmHeader(a.Field, false, a.Field.Size()))
+		b = be.AppendUint16(b, a.MaxLen)
+		return append(b, zeros[:6]...), nil
+	case OutputTruncate:
+		port, err := nxPort16(a.Port)
+		if err != nil {
+			return nil, fmt.Errorf("truncating output: %w", err)
+		}
+		header(16, nxOutputTrunc)
+		b = be.AppendUint16(b, port)
+		return be.AppendUint32(b, a.MaxLen), nil
+	}
+	return nil, fmt.Errorf("no Nicira action: %T", a)
+}
+
+// decodeNicira reads a Nicira action of at least 16 bytes; nil when it is not one of ours.
+func decodeNicira(b []byte) Action {
+	port := nxPort32(be.Uint16(b[10:]))
+	if _, err := nxPort16(port); err != nil {
+		return nil
+	}
+	switch subtype := be.Uint16(b[8:]); {
+	case subtype == nxResubmit && len(b) == 16:
+		// Open vSwitch returns this form for a resubmit to the present table.
+		return Resubmit{Port: port, Table: TableAll}
+	case subtype == nxResubmitTable && len(b) == 16:
+		return Resubmit{Port: port, Table: TableID(b[12])}
+	case subtype == nxOutputTrunc && len(b) == 16:
+		return OutputTruncate{Port: port, MaxLen: be.Uint32(b[12:])}
+	case subtype == nxOutputReg && len(b) == 24:
+		header := be.Uint32(b[12:])
+		f := Field(header >> 9)
+		if bits := f.Bits(); bits == 0 || bits > 64 || int(be.Uint16(b[10:])) != bits-1 ||
+			header != oxmHeader(f, false, f.Size()) {
+			return nil
+		}
+		return OutputField{Field: f, MaxLen: be.Uint16(b[16:])}
+	}
+	return nil
+}
