@@ -1,0 +1,87 @@
+package pipeline
+
+import (
+	"encoding/binary"
+	"sort"
+
+	"github.com/flowtap/flowtap/openflow"
+	"github.com/flowtap/flowtap/topology"
+)
+
+// builder collects the flows and groups of one unit on one node.
+type builder struct {
+	w      *World
+	n      *Node
+	flows  []openflow.Flow
+	groups []openflow.Group
+}
+
+func (b *builder) flow(f openflow.Flow) { b.flows = append(b.flows, f) }
+
+func (b *builder) group(id openflow.GroupID, buckets ...openflow.Bucket) {
+	b.groups = append(b.groups, openflow.Group{ID: id, Type: openflow.GroupTypeAll, Buckets: buckets})
+}
+
+// match sorts fields into a Match. A field given twice stays twice, which no caller may do;
+// TestDesiredIsWellFormed looks.
+func match(fields ...openflow.MatchField) openflow.Match {
+	m := append(openflow.Match(nil), fields...)
+	sort.Slice(m, func(i, j int) bool { return m[i].Field < m[j].Field })
+	return m
+}
+
+func inPort(p openflow.PortNo) openflow.MatchField {
+	return openflow.Uint(openflow.FieldInPort, uint64(p))
+}
+
+func reg(f openflow.Field, v uint32) openflow.MatchField { return openflow.Uint(f, uint64(v)) }
+
+func set(f openflow.Field, v uint32) openflow.Action { return openflow.Set(f, uint64(v)) }
+
+func mac(f openflow.Field, m topology.MAC) openflow.MatchField { return openflow.Bytes(f, m[:]) }
+
+func ethType(t uint16) openflow.MatchField { return openflow.Uint(openflow.FieldEthType, uint64(t)) }
+
+func multicast() openflow.MatchField {
+	one := []byte{1, 0, 0, 0, 0, 0}
+	return openflow.BytesMask(openflow.FieldEthDst, one, one)
+}
+
+func bucket(actions ...openflow.Action) openflow.Bucket {
+	return openflow.Bucket{WatchPort: openflow.PortAny, WatchGroup: openflow.GroupAny, Actions: actions}
+}
+
+// tunnelTo addresses the tunnel's far end.
+func tunnelTo(n *Node) openflow.Action {
+	a := n.TunnelIP.As4()
+	return openflow.Set(openflow.FieldTunDst, uint64(binary.BigEndian.Uint32(a[:])))
+}
+
+// base is what every switch holds whatever it serves.
+func (b *builder) base() {
+	c := Cookie(KindBase, 0)
+	b.flow(openflow.Flow{Table: TableClassify, Priority: prioMiss, Cookie: c})
+	b.flow(openflow.Flow{Table: TableSender, Priority: prioMiss, Cookie: c, Goto: TableForward})
+	b.flow(openflow.Flow{Table: TableTapOut, Priority: prioMiss, Cookie: c, Goto: TableForward})
+	b.flow(openflow.Flow{Table: TableTapIn, Priority: prioMiss, Cookie: c, Goto: TableOutput})
+	b.flow(openflow.Flow{Table: TableOutput, Priority: prioMiss, Cookie: c,
+		Apply: []openflow.Action{openflow.OutputField{Field: RegOut}}})
+	// What came by tunnel never leaves by tunnel again, so two nodes that each take the other
+	// for a port's place cannot throw a frame back and forth.
+	b.flow(openflow.Flow{Table: TableEncap, Priority: prioClassify, Cookie: c, Match: match(reg(RegOrigin, originTunnel))})
+	if b.n.TunnelPort != 0 {
+		b.flow(openflow.Flow{Table: TableClassify, Priority: prioClassify, Cookie: Cookie(KindProbe, 0),
+			Match: match(inPort(b.n.TunnelPort), openflow.Uint(openflow.FieldTunnelID, LabelProbe)),
+			Apply: []openflow.Action{openflow.Output{Port: openflow.PortController, MaxLen: 0xffff}}})
+	}
+}
+
+// fromTunnel is the classify flow that gives a label its meaning here.
+func (b *builder) fromTunnel(label uint32, cookie uint64, next openflow.TableID, actions ...openflow.Action) {
+	if b.n.TunnelPort == 0 || label == 0 {
+		return
+	}
+	b.flow(openflow.Flow{Table: TableClassify, Priority: prioClassify, Cookie: cookie,
+		Match: match(inPort(b.n.TunnelPort), openflow.Uint(openflow.FieldTunnelID, uint64(label))),
+		Apply: actions, Goto: next})
+}

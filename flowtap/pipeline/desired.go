@@ -1,0 +1,47 @@
+package pipeline
+
+import "github.com/flowtap/flowtap/openflow"
+
+// Desired gives every flow and group that a node's switch should hold. Flows come unsorted, no
+// two with the same table, priority and match. It is the reference: what incremental updates
+// (Part) add up to must equal it.
+func Desired(w *World, node string) (flows []openflow.Flow, groups []openflow.Group) {
+	for _, u := range w.units() {
+		f, g := Part(w, node, u)
+		flows, groups = append(flows, f...), append(groups, g...)
+	}
+	return flows, groups
+}
+
+// Part gives one unit's share of Desired: nothing where the unit, or the node, is no more.
+func Part(w *World, node string, u Unit) ([]openflow.Flow, []openflow.Group) {
+	n := w.nodes[node]
+	if n == nil {
+		return nil, nil
+	}
+	b := &builder{w: w, n: n}
+	switch u.Kind {
+	case UnitBase:
+		b.base()
+	case UnitNetwork:
+		if w.networks[u.ID] != nil {
+			b.network(u.ID)
+		}
+	case UnitPort:
+		if p := w.ports[u.ID]; p != nil && w.unitOfPort(u.ID) == u {
+			b.port(p)
+		}
+	case UnitMonitor:
+		if p := w.ports[u.ID]; p != nil && w.unitOfPort(u.ID) == u {
+			b.monitor(p)
+		}
+	case UnitTap:
+		if t := w.taps[u.ID]; t != nil {
+			b.tap(t)
+		}
+	}
+	return b.flows, b.groups
+}
+
+// Units gives every unit of the world, for a recomputation of everything.
+func (w *World) Units() []Unit { return w.units() }

@@ -1,0 +1,257 @@
+package pipeline
+
+import (
+	"github.com/flowtap/flowtap/openflow"
+	"github.com/flowtap/flowtap/openflow/flowset"
+	"github.com/flowtap/flowtap/topology"
+)
+
+// An Epoch makes a change of actions take hold in datapaths that would otherwise keep old
+// megaflows. The userspace datapath of Open vSwitch 3.1.0 revalidates a megaflow whose actions
+// changed by modifying it in place, looked up by its key, and where megaflows overlap the lookup
+// can hit another one: the first then keeps its old actions for as long as traffic lives. A
+// megaflow whose mask lacks a bit that the tables now look at is deleted instead. So a change
+// carries, in its own bundle, flows that look at a bit of pkt_mark, which no frame ever has set:
+//
+//   - a gate, which is a flow that all frames concerned pass (a port's classify flow, the
+//     forwarding to a MAC, a network's flooding), is restated one priority lower with pkt_mark=0/bit.
+//     Frames that pass other gates never come to look at it, so their megaflows stay;
+//   - where a change is not behind few gates, a flow for an input port that does not exist, above
+//     all of classify, makes every megaflow of the bridge look at the bit.
+//
+// The bit must be new to the megaflows concerned. Bits are drawn from a range of their own for
+// each class of gate, and a gate never uses the same one twice running.
+//
+// Epochs are withdrawn when the datapath is known to act on the change. An Epoch belongs to one
+// connection: it remembers what the datapath may have seen.
+type Epoch struct {
+	last   map[flowset.Key]int // bit that a gate used last
+	next   [classes]int
+	primed bool
+}
+
+// An Overlay is what an epoch does to a switch's desired state for a while.
+type Overlay struct {
+	Remove []flowset.Key   // gates restated
+	Put    []openflow.Flow // their restatements
+}
+
+// Empty reports whether there is nothing to do.
+func (o Overlay) Empty() bool { return len(o.Put) == 0 }
+
+// gateClass is a kind of gate: a megaflow passes at most one of each kind, bar bystanders that
+// classFirst separates.
+type gateClass int
+
+const (
+	classSender gateClass = iota
+	classUnicast
+	classMulticast
+	classUnknown
+	classBridge
+	classes
+)
+
+// classFirst is the first bit of each class's range of pkt_mark.
+var classFirst = [classes + 1]int{0, 9, 18, 21, 24, 32}
+
+// maxGates bounds the gates of one change; beyond it the whole bridge is cheaper.
+const maxGates = 32
+
+// deadPort is an input port number that no switch has.
+const deadPort = 65000
+
+// For gives the overlay for going from have to want, where changes is their difference.
+func (e *Epoch) For(w *World, node string, want *flowset.Set, changes flowset.Changes) Overlay {
+	if changes.Empty() {
+		return Overlay{}
+	}
+	gates, few := gatesOf(w, node, want, changes)
+	if few && len(gates) == 0 {
+		return Overlay{}
+	}
+	if e.primed && few {
+		if o, ok := e.restate(gates); ok {
+			return o
+		}
+	}
+	return e.bridge()
+}
+
+// bridge makes every megaflow look at a new bit; at two if it is unknown which was used last.
+func (e *Epoch) bridge() Overlay {
+	bits := []int{e.bit(classBridge)}
+	if !e.primed {
+		bits = append(bits, e.bit(classBridge))
+	}
+	e.primed, e.last = true, map[flowset.Key]int{}
+	var mark uint64
+	for _, b := range bits {
+		mark |= 1 << b
+	}
+	return Overlay{Put: []openflow.Flow{{Table: TableClassify, Priority: prioEpoch, Cookie: Cookie(KindEpoch, 0),
+		Match: match(inPort(deadPort), openflow.UintMask(openflow.FieldPktMark, mark, mark))}}}
+}
+
+// restate marks gates, all of one class with one bit so that they share a subtable of the
+// classifier. False where no bit of a class is new to all of its gates.
+func (e *Epoch) restate(gates map[flowset.Key]gate) (Overlay, bool) {
+	var o Overlay
+	for class := classSender; class < classBridge; class++ {
+		var mine []flowset.Key
+		used := map[int]bool{}
+		for k, g := range gates {
+			if g.class == class {
+				mine = append(mine, k)
+				if b, ok := e.last[k]; ok {
+					used[b] = true
+				}
+			}
+		}
+		if len(mine) == 0 {
+			continue
+		}
+		bit, tries := e.bit(class), 0
+		for used[bit] {
+			if tries++; tries > 32 {
+				return Overlay{}, false
+			}
+			bit = e.bit(class)
+		}
+		for _, k := range mine {
+			e.last[k] = bit
+			f := gates[k].flow
+			f.Priority--
+			f.Match = match(append([]openflow.MatchField{openflow.UintMask(openflow.FieldPktMark, 0, 1<<bit)}, f.Match...)...)
+			o.Remove, o.Put = append(o.Remove, k), append(o.Put, f)
+		}
+	}
+	return o, true
+}
+
+func (e *Epoch) bit(class gateClass) int {
+	first, n := classFirst[class], classFirst[class+1]-classFirst[class]
+	b := first + e.next[class]%n
+	e.next[class]++
+	return b
+}
+
+// A gate is a flow of the desired state that may be restated.
+type gate struct {
+	class gateClass
+	flow  openflow.Flow
+}
+
+// gatesOf finds the gates that all frames concerned by a change pass; few is false where they
+// are too many or the change is not behind gates.
+func gatesOf(w *World, node string, want *flowset.Set, c flowset.Changes) (gates map[flowset.Key]gate, few bool) {
+	g := gateFinder{w: w, node: node, want: want, gates: map[flowset.Key]gate{}}
+	if len(c.GroupModify) > 0 { // frames already flow through it, from anywhere
+		return nil, false
+	}
+	for i, flows := range [][]openflow.Flow{c.FlowAdd, c.FlowModify, c.FlowReplace, c.FlowDelete} {
+		for j := range flows {
+			if !g.find(&flows[j], i == 0) || len(g.gates) > maxGates {
+				return nil, false
+			}
+		}
+	}
+	return g.gates, true
+}
+
+type gateFinder struct {
+	w     *World
+	node  string
+	want  *flowset.Set
+	gates map[flowset.Key]gate
+}
+
+// find adds the gates in front of one changed flow; false where there are none to be had.
+func (g *gateFinder) find(f *openflow.Flow, added bool) bool {
+	switch f.Table {
+	case TableClassify:
+		return has(f.Match, openflow.FieldTunnelID) && !g.wanted(f) || // a label that nobody sends any more
+			g.add(classSender, f)
+	case TableGuard, TableAddress, TableTapOut:
+		p, ok := value(f.Match, openflow.FieldInPort)
+		return ok && g.add(classSender, &openflow.Flow{Table: TableClassify, Priority: prioClassify, Match: match(inPort(openflow.PortNo(p)))})
+	case TableForward:
+		return g.add(classOf(f), f)
+	case TableFlood:
+		label, ok := value(f.Match, RegNetwork)
+		return ok && g.flooding(uint32(label))
+	case TableTapIn:
+		out, ok := value(f.Match, RegOut)
+		return ok && g.deliveries(openflow.PortNo(out))
+	case TableEncap, TableDeliver:
+		return added
+	}
+	return false
+}
+
+// add makes f's namesake in the desired state a gate.
+func (g *gateFinder) add(class gateClass, f *openflow.Flow) bool {
+	key := flowset.KeyOf(f)
+	want, ok := g.want.Flow(key)
+	if ok {
+		g.gates[key] = gate{class, want}
+	}
+	return ok
+}
+
+func (g *gateFinder) wanted(f *openflow.Flow) bool {
+	_, ok := g.want.Flow(flowset.KeyOf(f))
+	return ok
+}
+
+// flooding adds the gates in front of a network's flood program.
+func (g *gateFinder) flooding(label uint32) bool {
+	net, here := reg(RegNetwork, label), reg(RegOrigin, originLocal)
+	ok := g.add(classMulticast, &openflow.Flow{Table: TableForward, Priority: prioMulticast, Match: match(net, here, multicast())})
+	if !g.add(classUnknown, &openflow.Flow{Table: TableForward, Priority: prioUnknown, Match: match(net, here)}) {
+		for at, p := range g.w.at[g.node] {
+			if g.w.labels[NetworkLabel(p.Network)] == label {
+				g.add(classUnknown, &openflow.Flow{Table: TableForward, Priority: prioUnknownGW, Match: match(net, here, inPort(at))})
+			}
+		}
+	}
+	return ok
+}
+
+// deliveries adds the gates in front of what is delivered to a local port alone.
+func (g *gateFinder) deliveries(out openflow.PortNo) bool {
+	p := g.w.at[g.node][out]
+	if p == nil {
+		return false
+	}
+	ok, net := false, reg(RegNetwork, g.w.labels[NetworkLabel(p.Network)])
+	for _, m := range p.addresses() {
+		ok = g.add(classUnicast, &openflow.Flow{Table: TableForward, Priority: prioUnicast, Match: match(net, mac(openflow.FieldEthDst, m))}) || ok
+	}
+	if p.Kind == topology.KindGateway {
+		ok = g.add(classUnknown, &openflow.Flow{Table: TableForward, Priority: prioUnknown, Match: match(net)}) || ok
+	}
+	return ok
+}
+
+func classOf(f *openflow.Flow) gateClass {
+	switch f.Priority {
+	case prioUnicast:
+		return classUnicast
+	case prioMulticast:
+		return classMulticast
+	default:
+		return classUnknown
+	}
+}
+
+func value(m openflow.Match, f openflow.Field) (uint64, bool) {
+	for _, x := range m {
+		if x.Field == f {
+			return x.Uint64(), true
+		}
+	}
+	return 0, false
+}
+
+func has(m openflow.Match, f openflow.Field) bool { _, ok := value(m, f); return ok }

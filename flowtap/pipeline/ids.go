@@ -1,0 +1,60 @@
+package pipeline
+
+import "github.com/flowtap/flowtap/openflow"
+
+// Tunnel labels below store-allocated ones.
+const (
+	LabelProbe    = 1 // tunnel probes, to the controller
+	LabelSentinel = 2 // datapath barrier, to the controller
+)
+
+// Label keys, as kept in the store: one 24-bit number each.
+func NetworkLabel(network string) string       { return "net/" + network }
+func MonitorLabel(port string) string          { return "dst/" + port }
+func SeenLabel(network, monitor string) string { return "seen/" + network + "/" + monitor }
+
+// Owner is the upper 16 bits of every cookie of ours.
+const Owner = 0xf10a
+
+// Kind says what a flow of ours is for: bits 40 to 47 of its cookie.
+type Kind uint8
+
+// Cookie kinds. Numbers are fixed for ever; object is what the low 32 bits number.
+const (
+	KindBase     Kind = 1  // part of every switch; object 0
+	KindPort     Kind = 2  // a port's place; object: port
+	KindAllow    Kind = 3  // guard lets a port's own frames pass; object: port
+	KindSpoof    Kind = 4  // guard drops what is not; object: port
+	KindClaim    Kind = 5  // guard drops another port's address; object: the owner's port
+	KindLearn    Kind = 6  // addresses of a port that declares none; object: port
+	KindArrive   Kind = 7  // first frame of a port that moves here; object: port
+	KindNetwork  Kind = 8  // object: network label
+	KindMonitor  Kind = 9  // object: port of the monitor
+	KindInject   Kind = 10 // what a monitor sends is dropped; object: port of the monitor
+	KindTap      Kind = 11 // a contract's copies; object: tap
+	KindTapSeen  Kind = 12 // a contract's frames that its destination has seen; object: tap
+	KindTapFlood Kind = 13 // copies of flooded frames for contracts of one network; object: destination label
+	KindProbe    Kind = 14
+	KindSentinel Kind = 15 // object: round
+	KindEpoch    Kind = 16
+)
+
+// Cookie builds owner(16) | kind(8) | reserved(8) | object(32).
+func Cookie(k Kind, object uint32) uint64 {
+	return uint64(Owner)<<48 | uint64(k)<<40 | uint64(object)
+}
+
+// Ours reports whether a cookie is of this controller, and takes it apart.
+func Ours(cookie uint64) (k Kind, object uint32, ok bool) {
+	return Kind(cookie >> 40), uint32(cookie), cookie>>48 == Owner
+}
+
+// Groups have no cookie: ours are told by their range, 0xf1000000 to 0xf3ffffff.
+const (
+	groupCopy        = 0xf1000000 // plus the monitor's label
+	groupFloodLocal  = 0xf2000000 // plus the network's label
+	groupFloodRemote = 0xf3000000 // plus the network's label
+)
+
+// OurGroup reports whether a group id is in our range.
+func OurGroup(id openflow.GroupID) bool { return id >= groupCopy && id < 0xf4000000 }

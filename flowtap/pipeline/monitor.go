@@ -1,0 +1,60 @@
+package pipeline
+
+import "github.com/flowtap/flowtap/openflow"
+
+// monitor is a security VM's place: where it is attached, copies that come by tunnel are handed
+// to it and whatever it sends is dropped; wherever a target of its contracts may be, a group
+// leads to it. All contracts towards it share that group, so a monitor that moves costs one
+// group-mod a node.
+func (b *builder) monitor(p *Port) {
+	label := b.w.labels[MonitorLabel(p.ID)]
+	if label == 0 {
+		return
+	}
+	cookie := Cookie(KindMonitor, p.Num)
+	here := p.attachment(b.n.ID)
+	if here != 0 {
+		b.flow(openflow.Flow{Table: TableClassify, Priority: prioClassify, Cookie: Cookie(KindInject, p.Num), Match: match(inPort(here))})
+		b.fromTunnel(label, cookie, TableDeliver, set(RegDeliver, label))
+		b.flow(openflow.Flow{Table: TableDeliver, Priority: prioClassify, Cookie: cookie,
+			Match: match(reg(RegDeliver, label)), Apply: []openflow.Action{openflow.Output{Port: here}}})
+	}
+	if b.w.copiesFrom(b.n.ID, p.ID) {
+		b.group(copyGroup(label), b.towards(p, here, label)...)
+	}
+}
+
+// towards gives the bucket that takes a copy to a monitor: none while it is nowhere.
+func (b *builder) towards(p *Port, here openflow.PortNo, label uint32) []openflow.Bucket {
+	if p.Status.Node == b.n.ID && here != 0 {
+		return []openflow.Bucket{bucket(openflow.Output{Port: here})}
+	}
+	at := b.w.nodes[p.Status.Node]
+	if at == nil || b.n.TunnelPort == 0 {
+		return nil
+	}
+	return []openflow.Bucket{bucket(
+		// A frame that came by the tunnel port is not sent out of it unless in_port is cleared.
+		openflow.Set(openflow.FieldInPort, 0),
+		tunnelTo(at), openflow.Set(openflow.FieldTunnelID, uint64(label)),
+		openflow.Output{Port: b.n.TunnelPort})}
+}
+
+// copiesFrom reports whether frames on a node may have to be copied to a monitor: an enabled
+// contract's network is present there.
+func (w *World) copiesFrom(node, monitor string) bool {
+	seen := map[string]bool{}
+	for _, t := range w.tapsByDst[monitor] {
+		network := w.networkOf(t)
+		if !t.Enabled || network == "" || seen[network] {
+			continue
+		}
+		if w.here(network, node) {
+			return true
+		}
+		seen[network] = true
+	}
+	return false
+}
+
+func copyGroup(label uint32) openflow.GroupID { return openflow.GroupID(groupCopy + label) }

@@ -1,0 +1,83 @@
+package pipeline
+
+import (
+	"github.com/flowtap/flowtap/openflow"
+	"github.com/flowtap/flowtap/openflow/flowset"
+)
+
+// Phases parts one switch's change so that across switches the receiving side is ready before
+// the sending side starts, and goes after it stopped. All switches finish a phase before any
+// begins the next:
+//
+//   - first: what a switch must know before others send it something new (labels, deliveries)
+//     and the copies of flooded frames, which other nodes' targets depend on;
+//   - rest: everything else, in one bundle; switches that gained a port (Gains) before the others;
+//   - last: labels that nobody sends any more.
+func Phases(c flowset.Changes) (first, rest, last flowset.Changes) {
+	first.GroupAdd = c.GroupAdd
+	rest.GroupModify, rest.GroupDelete = c.GroupModify, c.GroupDelete
+	for _, f := range c.FlowAdd {
+		if receives(&f) || f.Table == TableFlood || floods(&f) {
+			first.FlowAdd = append(first.FlowAdd, f)
+		} else {
+			rest.FlowAdd = append(rest.FlowAdd, f)
+		}
+	}
+	copies := func(f *openflow.Flow) bool { return floods(f) || f.Table == TableFlood }
+	first.FlowModify, rest.FlowModify = part(c.FlowModify, copies)
+	first.FlowReplace, rest.FlowReplace = part(c.FlowReplace, copies)
+	for _, f := range c.FlowDelete {
+		switch {
+		case receives(&f):
+			last.FlowDelete = append(last.FlowDelete, f)
+		case floods(&f) && restated(&f, c.FlowAdd):
+			first.FlowDelete = append(first.FlowDelete, f)
+		default:
+			rest.FlowDelete = append(rest.FlowDelete, f)
+		}
+	}
+	return first, rest, last
+}
+
+// Gains reports whether a change brings a port to the switch.
+func Gains(c flowset.Changes) bool {
+	for _, f := range c.FlowAdd {
+		if f.Table == TableClassify && f.Priority <= prioClassify && !has(f.Match, openflow.FieldTunnelID) && has(f.Match, openflow.FieldInPort) {
+			return true
+		}
+	}
+	return false
+}
+
+// receives tells flows that only say what a frame from another node means.
+func receives(f *openflow.Flow) bool {
+	return f.Table == TableClassify && has(f.Match, openflow.FieldTunnelID) || f.Table == TableSender || f.Table == TableDeliver
+}
+
+// floods tells the flows that run a flood program.
+func floods(f *openflow.Flow) bool {
+	origin, ok := value(f.Match, RegOrigin)
+	return f.Table == TableForward && ok && origin == originLocal
+}
+
+// restated reports whether a flow goes only because an epoch states it one priority lower, or
+// comes back one higher.
+func restated(f *openflow.Flow, adds []openflow.Flow) bool {
+	for _, a := range adds {
+		if a.Table == f.Table && (a.Priority+1 == f.Priority || a.Priority == f.Priority+1) && floods(&a) {
+			return true
+		}
+	}
+	return false
+}
+
+func part(flows []openflow.Flow, is func(*openflow.Flow) bool) (yes, no []openflow.Flow) {
+	for _, f := range flows {
+		if is(&f) {
+			yes = append(yes, f)
+		} else {
+			no = append(no, f)
+		}
+	}
+	return yes, no
+}

@@ -1,0 +1,101 @@
+package pipeline
+
+import "github.com/flowtap/flowtap/openflow"
+
+// The tables of br-int. Numbers are fixed for ever and leave room between; goto only goes up.
+const (
+	TableClassify openflow.TableID = 0  // who sent this: a port, or a tunnel label
+	TableSender   openflow.TableID = 5  // user metadata of senders on other nodes, by MAC
+	TableReturn   openflow.TableID = 10 // frames that a monitor sends; nothing passes yet
+	TableGuard    openflow.TableID = 20 // a port uses its own MAC only, also inside ARP and ND
+	TableAddress  openflow.TableID = 25 // a port uses its own IPs only, also inside ARP and ND
+	TableTapOut   openflow.TableID = 30 // contracts on frames that a target sends
+	TableForward  openflow.TableID = 40 // where the frame goes: local port, node, flood
+	TableFlood    openflow.TableID = 50 // contracts on flooded frames, once a destination
+	TableTapIn    openflow.TableID = 60 // contracts on frames that a target receives
+	TableEncap    openflow.TableID = 70 // label and send through the tunnel
+	TableDeliver  openflow.TableID = 80 // copies to a local monitor
+	TableOutput   openflow.TableID = 90 // to the port in reg1, never to the frame's own sender
+)
+
+// Registers of the pipeline. reg7 is the flood sub-stage; reg8 to reg15 belong to the user.
+var (
+	RegNetwork = openflow.FieldReg(0) // label of the frame's network
+	RegOut     = openflow.FieldReg(1) // port number to deliver to
+	RegSeenBy  = openflow.FieldReg(2) // label of the destination that has a copy already
+	RegOrigin  = openflow.FieldReg(3) // originLocal or originTunnel
+	RegDeliver = openflow.FieldReg(4) // label of the monitor that a tunnelled copy is for
+	RegCopied  = openflow.FieldReg(5) // flood: label of the destination copied to last
+	RegStage   = openflow.FieldReg(6) // flood: label of the destination being considered
+	RegTarget  = openflow.FieldReg(7) // flood: number of the one target considered, 0 for all others
+	RegClaims  = openflow.FieldReg(7) // guard, address: which addresses the port did not declare
+)
+
+// Values of RegOrigin.
+const (
+	originLocal  = 0
+	originTunnel = 1
+)
+
+// Bits of RegClaims: frames of such a port are checked against what other ports declare.
+const (
+	claimsMAC = 1
+	claimsIP  = 2
+)
+
+// A Table declares what a table may look at, what it may change and where it may lead. Generated
+// flows that step outside fail a test.
+type Table struct {
+	ID   openflow.TableID
+	Name string
+	// Context lists the registers and context fields that flows may match. Contract tables match
+	// every field of a frame besides.
+	Context  []openflow.Field
+	Contract bool
+	// Next lists the tables reached by goto, Resubmits those looked up on the way.
+	Next, Resubmits []openflow.TableID
+	// Miss says what happens to a frame that no flow matches.
+	Miss string
+}
+
+// Tables is the map of the pipeline, in order.
+var Tables = []Table{
+	{ID: TableClassify, Name: "classify", Context: []openflow.Field{openflow.FieldInPort, openflow.FieldTunnelID, openflow.FieldPktMark},
+		Next: []openflow.TableID{TableSender, TableGuard, TableTapOut, TableForward, TableDeliver}, Miss: "drop: nobody's port"},
+	{ID: TableSender, Name: "sender", Context: []openflow.Field{RegNetwork, openflow.FieldEthSrc},
+		Next: []openflow.TableID{TableForward}, Miss: "forward"},
+	{ID: TableReturn, Name: "return", Miss: "drop"},
+	{ID: TableGuard, Name: "guard", Context: []openflow.Field{openflow.FieldInPort, RegNetwork, RegClaims}, Contract: true,
+		Next: []openflow.TableID{TableAddress}, Miss: "drop: spoofed"},
+	{ID: TableAddress, Name: "address", Context: []openflow.Field{openflow.FieldInPort, RegNetwork, RegClaims}, Contract: true,
+		Next: []openflow.TableID{TableTapOut, TableForward}, Miss: "drop: spoofed"},
+	{ID: TableTapOut, Name: "tap-out", Context: []openflow.Field{openflow.FieldInPort}, Contract: true,
+		Next: []openflow.TableID{TableForward}, Miss: "forward"},
+	{ID: TableForward, Name: "forward", Context: []openflow.Field{RegNetwork, RegOrigin, openflow.FieldInPort, openflow.FieldEthDst, openflow.FieldPktMark},
+		Next: []openflow.TableID{TableTapIn, TableEncap, TableOutput}, Resubmits: []openflow.TableID{TableFlood}, Miss: "drop: not this node's network"},
+	{ID: TableFlood, Name: "flood", Context: []openflow.Field{RegNetwork, RegSeenBy, RegCopied, RegStage, RegTarget, openflow.FieldInPort}, Contract: true,
+		Miss: "no copy"},
+	{ID: TableTapIn, Name: "tap-in", Context: []openflow.Field{RegOut, RegSeenBy, RegOrigin, openflow.FieldInPort}, Contract: true,
+		Next: []openflow.TableID{TableOutput}, Miss: "output"},
+	{ID: TableEncap, Name: "encap", Context: []openflow.Field{RegNetwork, RegSeenBy, RegOrigin}, Miss: "drop"},
+	{ID: TableDeliver, Name: "deliver", Context: []openflow.Field{RegDeliver}, Miss: "drop"},
+	{ID: TableOutput, Name: "output", Context: []openflow.Field{RegOut, openflow.FieldEthSrc}, Miss: "drop"},
+}
+
+// Priority bands. Within classify and forward one below each band is left free for epochs
+// (gate.go), which re-state a flow there.
+const (
+	prioEpoch    = 65535 // classify: a whole-bridge epoch
+	prioSentinel = 200   // classify: the sentinel of a datapath barrier
+	prioClassify = 100
+	prioMiss     = 1 // above the priority 0 that a switch in stand-alone mode fills by itself
+
+	prioUnicast   = 100
+	prioMulticast = 90
+	prioUnknownGW = 20 // unknown destinations in the presence of a gateway
+	prioUnknown   = 10
+)
+
+// tapPriority gives the priority of a contract's copying flow; one above it belongs to the flow
+// that skips the copy for frames its destination has seen. The user's range is 0 to 1000.
+func tapPriority(p int) uint16 { return uint16(10 + 2*p) }

@@ -1,0 +1,137 @@
+package pipeline
+
+import (
+	"github.com/flowtap/flowtap/flowtap"
+	"github.com/flowtap/flowtap/openflow"
+	"github.com/flowtap/flowtap/topology"
+)
+
+// tap is a contract's flows at its target: copies of what the target sends, made where it is
+// attached, and of what is delivered to it alone. Flooded frames are in flood.go.
+func (b *builder) tap(t *Tap) {
+	p, label := b.w.ports[t.Src], b.w.labels[MonitorLabel(t.Dst)]
+	if p == nil || !t.Enabled || label == 0 {
+		return
+	}
+	here := p.attachment(b.n.ID)
+	if here == 0 {
+		return
+	}
+	toMonitor := openflow.ApplyGroup{ID: copyGroup(label)}
+	if b.w.labels[SeenLabel(p.Network, t.Dst)] != 0 {
+		for _, c := range t.out {
+			if m, ok := b.sent(p, here, c); ok {
+				b.flow(openflow.Flow{Table: TableTapOut, Priority: tapPriority(t.Priority), Cookie: Cookie(KindTap, t.Num), Match: m,
+					Apply: []openflow.Action{toMonitor, set(RegSeenBy, label)}, Goto: TableForward})
+			}
+		}
+	}
+	for _, c := range t.in {
+		for _, m := range b.received(here, c) {
+			seen := match(append([]openflow.MatchField{reg(RegSeenBy, label)}, m...)...)
+			b.flow(openflow.Flow{Table: TableTapIn, Priority: tapPriority(t.Priority) + 1, Cookie: Cookie(KindTapSeen, t.Num), Match: seen, Goto: TableOutput})
+			b.flow(openflow.Flow{Table: TableTapIn, Priority: tapPriority(t.Priority), Cookie: Cookie(KindTap, t.Num), Match: m,
+				Apply: []openflow.Action{toMonitor}, Goto: TableOutput})
+		}
+	}
+}
+
+// sent turns a cube into a match on what target p sends from here. A cube that says the frame
+// entered elsewhere, or goes to a port of unknown address, has no frames.
+func (b *builder) sent(p *Port, here openflow.PortNo, c flowtap.Cube) (openflow.Match, bool) {
+	if c.InPort != "" && c.InPort != p.ID {
+		return nil, false
+	}
+	fields, ok := b.goingTo(c)
+	return match(append(fields, inPort(here))...), ok
+}
+
+// received turns a cube into matches on what is delivered to port number out. A frame that
+// entered at a port of this node is told by that port, else by the sender's MAC, which guard
+// makes equivalent; a MAC says nothing about frames from this node's own ports.
+func (b *builder) received(out openflow.PortNo, c flowtap.Cube) []openflow.Match {
+	fields, ok := b.goingTo(c)
+	if !ok {
+		return nil
+	}
+	fields = append(fields, reg(RegOut, uint32(out)))
+	if c.InPort == "" {
+		return []openflow.Match{match(fields...)}
+	}
+	var ms []openflow.Match
+	for _, from := range b.from(c.InPort) {
+		if m, ok := conjunction(fields, from); ok {
+			ms = append(ms, m)
+		}
+	}
+	return ms
+}
+
+// from gives the ways in which a frame shows that it entered at a port.
+func (b *builder) from(port string) (ways [][]openflow.MatchField) {
+	p := b.w.ports[port]
+	if p == nil {
+		return nil
+	}
+	if here := p.attachment(b.n.ID); here != 0 {
+		ways = append(ways, []openflow.MatchField{inPort(here)})
+	}
+	for _, m := range p.addresses() {
+		ways = append(ways, []openflow.MatchField{reg(RegOrigin, originTunnel), mac(openflow.FieldEthSrc, m)})
+	}
+	return ways
+}
+
+// goingTo adds the destination MAC of a reversed in_port.
+func (b *builder) goingTo(c flowtap.Cube) ([]openflow.MatchField, bool) {
+	fields := append([]openflow.MatchField(nil), c.Fields...)
+	if c.ToPort == "" {
+		return fields, true
+	}
+	p := b.w.ports[c.ToPort]
+	if p == nil || len(p.addresses()) == 0 {
+		return nil, false
+	}
+	m, ok := conjunction(fields, []openflow.MatchField{mac(openflow.FieldEthDst, p.addresses()[0])})
+	return m, ok
+}
+
+// conjunction joins two lists of fields; false where they contradict.
+func conjunction(a, b []openflow.MatchField) (openflow.Match, bool) {
+	out := append(openflow.Match(nil), a...)
+	for _, f := range b {
+		merged := false
+		for i, have := range out {
+			if have.Field != f.Field {
+				continue
+			}
+			for j := range f.Value {
+				if (have.Value[j]^f.Value[j])&have.Mask[j]&f.Mask[j] != 0 {
+					return nil, false
+				}
+				out[i].Value[j] |= f.Value[j]
+				out[i].Mask[j] |= f.Mask[j]
+			}
+			merged = true
+		}
+		if !merged {
+			out = append(out, f)
+		}
+	}
+	return match(out...), true
+}
+
+// senders restores, for frames that come by tunnel, the metadata that their sender's port gave
+// them, where contracts could look at it.
+func (b *builder) senders(network string, label uint32) {
+	for _, p := range b.w.members[network] {
+		if p.Metadata == 0 || p.Kind == topology.KindMonitor {
+			continue
+		}
+		for _, m := range p.addresses() {
+			b.flow(openflow.Flow{Table: TableSender, Priority: prioClassify, Cookie: Cookie(KindPort, p.Num),
+				Match: match(reg(RegNetwork, label), mac(openflow.FieldEthSrc, m)),
+				Apply: []openflow.Action{openflow.Set(openflow.FieldMetadata, uint64(p.Metadata))}, Goto: TableForward})
+		}
+	}
+}

@@ -1,0 +1,133 @@
+package pipeline
+
+import (
+	"strings"
+
+	"github.com/flowtap/flowtap/flowtap"
+	"github.com/flowtap/flowtap/topology"
+)
+
+// A Unit is a part of a switch's flows that is recomputed as a whole. What a switch should hold
+// is the union of its units, no two of which make the same flow or group; so a change to the
+// world costs its units, not the world.
+type Unit struct {
+	Kind UnitKind
+	ID   string
+}
+
+// UnitKind says what a unit's ID names.
+type UnitKind uint8
+
+// Kinds of unit.
+const (
+	UnitEverything UnitKind = iota // not a unit: every unit may have changed
+	UnitBase                       // what every switch holds; no id
+	UnitNetwork                    // labels, flooding
+	UnitPort                       // a VM's or gateway's port: its place, guard, forwarding
+	UnitMonitor                    // a monitor's port: delivery and its group of copies
+	UnitTap                        // a contract's flows at its target
+)
+
+// units lists all units of the world.
+func (w *World) units() []Unit {
+	us := make([]Unit, 0, 1+len(w.networks)+len(w.ports)+len(w.taps))
+	us = append(us, Unit{Kind: UnitBase})
+	for _, id := range sortedKeys(w.networks) {
+		us = append(us, Unit{UnitNetwork, id})
+	}
+	for _, id := range sortedKeys(w.ports) {
+		us = append(us, w.unitOfPort(id))
+	}
+	for _, id := range sortedKeys(w.taps) {
+		us = append(us, Unit{UnitTap, id})
+	}
+	return us
+}
+
+func (w *World) unitOfPort(id string) Unit {
+	if p := w.ports[id]; p != nil && p.Kind == topology.KindMonitor {
+		return Unit{UnitMonitor, id}
+	}
+	return Unit{UnitPort, id}
+}
+
+// unitsOfPort gives what a port has a part in: its own unit, the flooding and the other members
+// of its network, contracts on it or towards it, and contracts that name it.
+func (w *World) unitsOfPort(p *Port) []Unit {
+	if p == nil {
+		return nil
+	}
+	us := []Unit{{UnitPort, p.ID}, {UnitMonitor, p.ID}}
+	if p.Network != "" {
+		us = append(us, Unit{UnitNetwork, p.Network})
+	}
+	for id := range w.naming[p.ID] {
+		us = append(us, Unit{UnitTap, id}, Unit{UnitNetwork, w.networkOf(w.taps[id])})
+	}
+	for id, t := range w.tapsBySrc[p.ID] {
+		us = append(us, Unit{UnitTap, id}, Unit{UnitMonitor, t.Dst})
+	}
+	// The first or last member of a network on a node brings or takes all that leads to the others.
+	for id, m := range w.members[p.Network] {
+		us = append(us, Unit{UnitPort, id})
+		for _, t := range w.tapsBySrc[m.ID] {
+			us = append(us, Unit{UnitMonitor, t.Dst})
+		}
+	}
+	return us
+}
+
+func (w *World) unitsOfTap(t *Tap) []Unit {
+	return []Unit{{UnitTap, t.ID}, {UnitPort, t.Src}, {UnitMonitor, t.Dst}, {UnitNetwork, w.networkOf(t)}}
+}
+
+func (w *World) networkOf(t *Tap) string {
+	if p := w.ports[t.Src]; p != nil {
+		return p.Network
+	}
+	return ""
+}
+
+func (w *World) unitsOfLabel(key string) []Unit {
+	kind, rest, _ := strings.Cut(key, "/")
+	switch kind {
+	case "dst":
+		us := []Unit{{UnitMonitor, rest}}
+		for id, t := range w.tapsByDst[rest] {
+			us = append(us, Unit{UnitTap, id}, Unit{UnitNetwork, w.networkOf(t)})
+		}
+		return us
+	case "net":
+		us := []Unit{{UnitNetwork, rest}}
+		for id := range w.members[rest] {
+			us = append(us, Unit{UnitPort, id})
+		}
+		return us
+	default: // seen/network/monitor
+		network, monitor, _ := strings.Cut(rest, "/")
+		us := []Unit{{UnitNetwork, network}}
+		for id, t := range w.tapsByDst[monitor] {
+			if w.networkOf(t) == network {
+				us = append(us, Unit{UnitTap, id}, Unit{UnitPort, t.Src})
+			}
+		}
+		return us
+	}
+}
+
+// contracts reports whether a port has enabled contracts in a direction.
+func (w *World) contracts(port string, d flowtap.Direction) bool {
+	for _, t := range w.tapsBySrc[port] {
+		if t.Enabled && len(t.cubes(d)) > 0 && w.labels[MonitorLabel(t.Dst)] != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func (t *Tap) cubes(d flowtap.Direction) []flowtap.Cube {
+	if d == flowtap.Out {
+		return t.out
+	}
+	return t.in
+}

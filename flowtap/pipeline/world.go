@@ -1,0 +1,302 @@
+package pipeline
+
+import (
+	"sort"
+
+	"github.com/flowtap/flowtap/flowtap"
+	"github.com/flowtap/flowtap/openflow"
+	"github.com/flowtap/flowtap/topology"
+)
+
+// World is everything that decides what switches should hold: the wanted objects, where ports
+// are, and the label numbers. Its owner changes it with the Put and Delete methods, each of which
+// answers with the units (see Unit) that the change touches. It is not safe for concurrent use;
+// any number of goroutines may call Desired while nobody changes it.
+type World struct {
+	nodes    map[string]*Node
+	networks map[string]*Network
+	ports    map[string]*Port
+	taps     map[string]*Tap
+	labels   map[string]uint32
+	missing  map[string]bool // label keys needed and not yet numbered
+
+	members   map[string]map[string]*Port // ports by network
+	tapsBySrc map[string]map[string]*Tap
+	tapsByDst map[string]map[string]*Tap
+	naming    map[string]map[string]*Tap           // taps whose match names a port as in_port
+	at        map[string]map[openflow.PortNo]*Port // ports by node and port number
+}
+
+// A Node is a registered switch. TunnelPort is zero while the switch has no tunnel interface.
+type Node struct {
+	ID string
+	topology.Node
+	TunnelPort openflow.PortNo
+}
+
+// A Network is known by its id alone.
+type Network struct{ ID string }
+
+// A Port with its number, which cookies carry, and where it is attached.
+type Port struct {
+	ID  string
+	Num uint32
+	topology.Port
+	Status topology.PortStatus
+}
+
+// A Tap with its number and its flow, resolved into cubes for each direction.
+type Tap struct {
+	ID  string
+	Num uint32
+	flowtap.Tap
+	out, in []flowtap.Cube
+}
+
+// NewWorld gives an empty world.
+func NewWorld() *World {
+	return &World{
+		nodes: map[string]*Node{}, networks: map[string]*Network{}, ports: map[string]*Port{},
+		taps: map[string]*Tap{}, labels: map[string]uint32{}, missing: map[string]bool{},
+		members: map[string]map[string]*Port{}, tapsBySrc: map[string]map[string]*Tap{},
+		tapsByDst: map[string]map[string]*Tap{}, naming: map[string]map[string]*Tap{},
+		at: map[string]map[openflow.PortNo]*Port{},
+	}
+}
+
+// Node, Port and Tap look objects up; nil where there is none.
+func (w *World) Node(id string) *Node { return w.nodes[id] }
+func (w *World) Port(id string) *Port { return w.ports[id] }
+func (w *World) Tap(id string) *Tap   { return w.taps[id] }
+
+// Nodes gives all node ids, sorted.
+func (w *World) Nodes() []string { return sortedKeys(w.nodes) }
+
+// Taps gives all tap ids, sorted.
+func (w *World) Taps() []string { return sortedKeys(w.taps) }
+
+// Ports gives all port ids, sorted.
+func (w *World) Ports() []string { return sortedKeys(w.ports) }
+
+// TapsOf gives the ids of the taps that have this port as target or monitor, sorted.
+func (w *World) TapsOf(port string) []string {
+	both := map[string]*Tap{}
+	for id, t := range w.tapsBySrc[port] {
+		both[id] = t
+	}
+	for id, t := range w.tapsByDst[port] {
+		both[id] = t
+	}
+	return sortedKeys(both)
+}
+
+// Label gives the number of a label key, zero where it has none yet.
+func (w *World) Label(key string) uint32 { return w.labels[key] }
+
+// MissingLabels gives the keys that need a number before Desired is complete, sorted.
+func (w *World) MissingLabels() []string { return sortedKeys(w.missing) }
+
+// PutNode adds or replaces a node. Every unit of every switch may change.
+func (w *World) PutNode(n Node) []Unit {
+	if old := w.nodes[n.ID]; old != nil && old.DatapathID == n.DatapathID && old.TunnelIP == n.TunnelIP && old.TunnelPort == n.TunnelPort {
+		w.nodes[n.ID] = &n
+		return nil
+	}
+	w.nodes[n.ID] = &n
+	return []Unit{{Kind: UnitEverything}}
+}
+
+// DeleteNode removes a node.
+func (w *World) DeleteNode(id string) []Unit {
+	if w.nodes[id] == nil {
+		return nil
+	}
+	delete(w.nodes, id)
+	return []Unit{{Kind: UnitEverything}}
+}
+
+// PutNetwork adds or replaces a network.
+func (w *World) PutNetwork(n Network) []Unit {
+	w.networks[n.ID] = &n
+	w.need(NetworkLabel(n.ID))
+	return []Unit{{UnitNetwork, n.ID}}
+}
+
+// DeleteNetwork removes a network.
+func (w *World) DeleteNetwork(id string) []Unit {
+	delete(w.networks, id)
+	delete(w.missing, NetworkLabel(id))
+	return []Unit{{UnitNetwork, id}}
+}
+
+// PutLabel numbers a label key.
+func (w *World) PutLabel(key string, n uint32) []Unit {
+	delete(w.missing, key)
+	if w.labels[key] == n {
+		return nil
+	}
+	w.labels[key] = n
+	return w.unitsOfLabel(key)
+}
+
+// DeleteLabel forgets a number.
+func (w *World) DeleteLabel(key string) []Unit {
+	delete(w.labels, key)
+	return w.unitsOfLabel(key)
+}
+
+func (w *World) need(key string) {
+	if w.labels[key] == 0 {
+		w.missing[key] = true
+	}
+}
+
+// PutPort adds or replaces a port.
+func (w *World) PutPort(p Port) []Unit {
+	old := w.ports[p.ID]
+	units := w.unitsOfPort(old)
+	w.forgetPort(old)
+	w.ports[p.ID] = &p
+	for _, a := range p.Status.Attachments {
+		addTo(w.at, a.Node, a.OFPort, &p)
+	}
+	if p.Kind == topology.KindMonitor {
+		w.need(MonitorLabel(p.ID))
+	} else {
+		addTo(w.members, p.Network, p.ID, &p)
+	}
+	for _, t := range w.tapsBySrc[p.ID] {
+		w.needSeen(t)
+	}
+	return append(units, w.unitsOfPort(&p)...)
+}
+
+// DeletePort removes a port.
+func (w *World) DeletePort(id string) []Unit {
+	old := w.ports[id]
+	if old == nil {
+		return nil
+	}
+	units := w.unitsOfPort(old)
+	delete(w.ports, id)
+	delete(w.missing, MonitorLabel(id))
+	w.forgetPort(old)
+	return units
+}
+
+// forgetPort takes a port out of the indices.
+func (w *World) forgetPort(p *Port) {
+	if p == nil {
+		return
+	}
+	removeFrom(w.members, p.Network, p.ID)
+	for _, a := range p.Status.Attachments {
+		if w.at[a.Node][a.OFPort] == p {
+			removeFrom(w.at, a.Node, a.OFPort)
+		}
+	}
+}
+
+// PutTap adds or replaces a tap.
+func (w *World) PutTap(id string, num uint32, tap flowtap.Tap) []Unit {
+	units := w.DeleteTap(id)
+	t := &Tap{ID: id, Num: num, Tap: tap, out: tap.Cubes(flowtap.Out), in: tap.Cubes(flowtap.In)}
+	w.taps[id] = t
+	addTo(w.tapsBySrc, tap.Src, id, t)
+	addTo(w.tapsByDst, tap.Dst, id, t)
+	for _, c := range append(append([]flowtap.Cube{}, t.out...), t.in...) {
+		for _, named := range []string{c.InPort, c.ToPort} {
+			if named != "" {
+				addTo(w.naming, named, id, t)
+			}
+		}
+	}
+	w.needSeen(t)
+	return append(units, w.unitsOfTap(t)...)
+}
+
+// DeleteTap removes a tap.
+func (w *World) DeleteTap(id string) []Unit {
+	t := w.taps[id]
+	if t == nil {
+		return nil
+	}
+	units := w.unitsOfTap(t)
+	delete(w.taps, id)
+	removeFrom(w.tapsBySrc, t.Src, id)
+	removeFrom(w.tapsByDst, t.Dst, id)
+	for _, c := range append(append([]flowtap.Cube{}, t.out...), t.in...) {
+		removeFrom(w.naming, c.InPort, id)
+		removeFrom(w.naming, c.ToPort, id)
+	}
+	return units
+}
+
+// needSeen asks for the (network, seen-by) label of a contract on frames that a target sends.
+func (w *World) needSeen(t *Tap) {
+	if p := w.ports[t.Src]; p != nil && t.Enabled && len(t.out) > 0 {
+		w.need(SeenLabel(p.Network, t.Dst))
+	}
+}
+
+// attachment gives the port number of p on a node, zero where it is not attached.
+func (p *Port) attachment(node string) openflow.PortNo {
+	for _, a := range p.Status.Attachments {
+		if a.Node == node {
+			return a.OFPort
+		}
+	}
+	return 0
+}
+
+// addresses gives the MACs that are the port's: its own, or those learned.
+func (p *Port) addresses() []topology.MAC {
+	if !p.MAC.IsZero() {
+		return []topology.MAC{p.MAC}
+	}
+	return p.Status.LearnedMACs
+}
+
+// here reports whether any member of a network is attached to a node.
+func (w *World) here(network, node string) bool {
+	for _, p := range w.members[network] {
+		if p.attachment(node) != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// gateway gives the network's gateway in use: the attached one with the smallest id.
+func (w *World) gateway(network string) *Port {
+	var g *Port
+	for _, p := range w.members[network] {
+		if p.Kind == topology.KindGateway && p.Status.Node != "" && (g == nil || p.ID < g.ID) {
+			g = p
+		}
+	}
+	return g
+}
+
+func addTo[K comparable, V any](m map[string]map[K]V, key string, id K, v V) {
+	if m[key] == nil {
+		m[key] = map[K]V{}
+	}
+	m[key][id] = v
+}
+
+func removeFrom[K comparable, V any](m map[string]map[K]V, key string, id K) {
+	delete(m[key], id)
+	if len(m[key]) == 0 {
+		delete(m, key)
+	}
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	return keys
+}
