@@ -1,0 +1,133 @@
+package flowset
+
+import (
+	"slices"
+
+	"github.com/flowtap/flowtap/openflow"
+)
+
+// Changes turn what a switch has into what it should have. Each list is ordered by key or id.
+type Changes struct {
+	GroupAdd, GroupModify []openflow.Group
+	FlowAdd               []openflow.Flow
+	// FlowModify are flows whose cookie stays, FlowReplace those whose cookie changes: the
+	// switch must be told in different ways (see Messages).
+	FlowModify, FlowReplace []openflow.Flow
+	FlowDelete              []openflow.Flow
+	GroupDelete             []openflow.GroupID
+}
+
+// Empty reports whether there is nothing to do.
+func (c Changes) Empty() bool { return c.Len() == 0 }
+
+// Len counts the changes.
+func (c Changes) Len() int {
+	return len(c.GroupAdd) + len(c.GroupModify) + len(c.FlowAdd) + len(c.FlowModify) + len(c.FlowReplace) +
+		len(c.FlowDelete) + len(c.GroupDelete)
+}
+
+// Diff compares two whole sets. It changes neither.
+func Diff(have, want *Set) Changes {
+	var d differ
+	for k, w := range want.flows {
+		h, ok := have.flows[k]
+		d.flow(k, h, ok, w, true)
+	}
+	for k, h := range have.flows {
+		if _, ok := want.flows[k]; !ok {
+			d.flow(k, h, true, openflow.Flow{}, false)
+		}
+	}
+	for id, w := range want.groups {
+		h, ok := have.groups[id]
+		d.group(id, h, ok, w, true)
+	}
+	for id, h := range have.groups {
+		if _, ok := want.groups[id]; !ok {
+			d.group(id, h, true, openflow.Group{}, false)
+		}
+	}
+	return d.sorted()
+}
+
+// DiffKeys compares only the flows and groups named, at a cost that does not depend on the size
+// of the sets. A name may come twice and may be in neither set.
+func DiffKeys(have, want *Set, keys []Key, groups []openflow.GroupID) Changes {
+	var d differ
+	keys = slices.Clone(keys)
+	slices.SortFunc(keys, Key.Compare)
+	for _, k := range slices.Compact(keys) {
+		h, had := have.flows[k]
+		w, wanted := want.flows[k]
+		d.flow(k, h, had, w, wanted)
+	}
+	groups = slices.Clone(groups)
+	slices.Sort(groups)
+	for _, id := range slices.Compact(groups) {
+		h, had := have.groups[id]
+		w, wanted := want.groups[id]
+		d.group(id, h, had, w, wanted)
+	}
+	return d.sorted()
+}
+
+// keyed is a flow with its key, so that sorting does not make keys anew.
+type keyed struct {
+	key  Key
+	flow openflow.Flow
+}
+
+// differ collects changes in any order.
+type differ struct {
+	add, modify, replace, del []keyed
+	c                         Changes
+}
+
+func (d *differ) flow(k Key, have openflow.Flow, had bool, want openflow.Flow, wanted bool) {
+	switch {
+	case !wanted && had:
+		d.del = append(d.del, keyed{k, have})
+	case !wanted:
+	case !had:
+		d.add = append(d.add, keyed{k, want})
+	case have.Cookie != want.Cookie:
+		d.replace = append(d.replace, keyed{k, want})
+	case !sameWork(&have, &want):
+		d.modify = append(d.modify, keyed{k, want})
+	}
+}
+
+func (d *differ) group(id openflow.GroupID, have openflow.Group, had bool, want openflow.Group, wanted bool) {
+	switch {
+	case !wanted && had:
+		d.c.GroupDelete = append(d.c.GroupDelete, id)
+	case !wanted:
+	case !had:
+		d.c.GroupAdd = append(d.c.GroupAdd, want)
+	case !sameGroup(have, want):
+		d.c.GroupModify = append(d.c.GroupModify, want)
+	}
+}
+
+func (d *differ) sorted() Changes {
+	c := d.c
+	c.FlowAdd, c.FlowModify = flowsOf(d.add), flowsOf(d.modify)
+	c.FlowReplace, c.FlowDelete = flowsOf(d.replace), flowsOf(d.del)
+	for _, g := range [][]openflow.Group{c.GroupAdd, c.GroupModify} {
+		slices.SortFunc(g, func(a, b openflow.Group) int { return int(int64(a.ID) - int64(b.ID)) })
+	}
+	slices.Sort(c.GroupDelete)
+	return c
+}
+
+func flowsOf(ks []keyed) []openflow.Flow {
+	if ks == nil {
+		return nil
+	}
+	slices.SortFunc(ks, func(a, b keyed) int { return a.key.Compare(b.key) })
+	out := make([]openflow.Flow, len(ks))
+	for i := range ks {
+		out[i] = ks[i].flow
+	}
+	return out
+}
