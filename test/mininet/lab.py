@@ -166,7 +166,7 @@ link set {self.name} up
         """Take the VM's interface off its switch. The VM keeps its eth0, now without a peer."""
         node, vm.node = vm.node, None
         run(self.vsctl(node, f"del-port br-int {vm.interface}"))
-        run(netns.inside(node.pid, "ip", "link", "set", vm.interface, "netns", str(self.underlay.pid)))
+        run(netns.inside(node.pid, "ip", "link", "set", "dev", vm.interface, "netns", str(self.underlay.pid)))
 
     def plug(self, vm, node):
         """Attach an unplugged VM's interface to a node's switch."""
@@ -178,11 +178,11 @@ link set {self.name} up
             by_node.setdefault(self.node(node), []).append(vm)
         moves, adds = [], []
         for node, vms in by_node.items():
-            moves += [f"link set {vm.interface} netns {node.pid}" for vm in vms]
+            moves += [f"link set dev {vm.interface} netns {node.pid}" for vm in vms]
         run(netns.inside(self.underlay.pid, "ip", "-batch", "-"), "\n".join(moves) + "\n")
         for node, vms in by_node.items():
             adds.append((netns.inside(node.pid, "sh"), "set -e\nsysctl -qw net.ipv6.conf.all.disable_ipv6=1\n"
-                         + "".join(f"ip link set {vm.interface} up\n" for vm in vms)
+                         + "".join(f"ip link set dev {vm.interface} up\n" for vm in vms)
                          + "ovs-vsctl " + " ".join(f"-- add-port br-int {vm.interface}" for vm in vms) + "\n"))
             for vm in vms:
                 vm.node = node
@@ -201,8 +201,8 @@ link set {self.name} up
             raise ValueError(f"{vm.name} is on {new.name} already")
         name = vm.interface
         run(["sh", "-e"], f"""{shlex.join(self.vsctl(old, f'del-port br-int {name}'))}
-{shlex.join(netns.inside(old.pid, 'ip', 'link', 'set', name, 'netns', str(new.pid)))}
-mnexec -a {new.pid} sh -c 'ip link set {name} up; exec ovs-vsctl add-port br-int {name}'
+{shlex.join(netns.inside(old.pid, 'ip', 'link', 'set', 'dev', name, 'netns', str(new.pid)))}
+mnexec -a {new.pid} sh -c 'ip link set dev {name} up; exec ovs-vsctl add-port br-int {name}'
 """)
         vm.node = new
         netns.widen(new.vswitchd_pid)

@@ -126,7 +126,7 @@ cat /var/run/openvswitch/ovsdb-server.pid /var/run/openvswitch/ovs-vswitchd.pid
 
     def address_script(self):
         """The tunnel address sits on br-phy's internal port, which goes when ovs-vswitchd goes."""
-        return f"ip addr add {self.tunnel_ip}/24 dev br-phy\nip link set br-phy up"
+        return f"ip addr replace {self.tunnel_ip}/24 dev br-phy\nip link set br-phy up"
 
     @staticmethod
     def controller_script(controller):

@@ -1,0 +1,212 @@
+"""What scenarios speak of: networks, VMs, monitors and taps, in the lab and in the API at once."""
+
+import contextlib
+import time
+
+import frames
+from daemon import Flowtapd
+from traffic import Captures, Sender, send
+
+WAIT = 15  # seconds: the longest that any change may take
+
+
+class NotReady(Exception):
+    """What a scenario stands on did not come about; not a finding about its subject."""
+
+
+class World:
+    """A lab with a running flowtapd. Objects are made through the API only."""
+
+    def __init__(self, lab, flowtapd, flowtapctl=None):
+        self.lab = lab
+        self.flowtapctl = flowtapctl
+        self.flowtapd = Flowtapd(lab, flowtapd)
+        self.api = self.flowtapd.api
+        self._macs = 0
+        self._taps = 0
+
+    def start(self, *flags):
+        """Start flowtapd and wait until it serves every node."""
+        self.flowtapd.start(*flags)
+        known = {n["id"] for n in self.api.list("nodes")}
+        for node in self.lab.nodes.values():
+            if node.name not in known:
+                self.api.create("nodes", {"id": node.name, "datapath_id": node.datapath_id, "tunnel_ip": node.tunnel_ip})
+        self.wait_connected()
+
+    def wait_connected(self):
+        for name in self.lab.nodes:
+            self.api.wait_state("nodes", name, "connected", timeout=WAIT)
+
+    def reset(self):
+        """Delete every tap, port and network, and stop every VM; start flowtapd if it is gone."""
+        if not self.flowtapd.running:
+            self.start()
+        for collection in ("taps", "ports", "networks"):
+            for item in self.api.list(collection):
+                self.api.delete(collection, item["id"], wait=None if collection == "networks" else WAIT)
+        self.lab.remove_vms(list(self.lab.vms.values()))
+
+    def report(self):
+        """Everything about the state, for a failed check."""
+        parts = [self.lab.report()]
+        with contextlib.suppress(Exception):
+            for collection in ("nodes", "ports", "taps"):
+                parts.append(f"--- {collection}\n" + "".join(f"{item}\n" for item in self.api.list(collection)))
+        parts.append(f"--- flowtapd's log\n{self.flowtapd.tail()}")
+        return "".join(parts)
+
+    # Making things
+
+    def network(self, id):
+        self.api.create("networks", {"id": id})
+        return id
+
+    def vms(self, network, *wanted, quiet=True, warm=True):
+        """VMs with their ports: each a (name, node) or (name, node, options of the port).
+
+        A port's options are those of the API (mac, ips, port_security, ...), by default a MAC of
+        its own and one IPv4 and one IPv6 address. Returns when every port is active and every
+        pair of the new VMs has exchanged a frame.
+        """
+        ports = []
+        for name, node, *rest in wanted:
+            self._macs += 1
+            options = dict(rest[0]) if rest else {}
+            mac = options.pop("mac", f"02:00:00:00:{self._macs >> 8:02x}:{self._macs & 255:02x}")
+            ips = options.pop("ips", [f"10.0.0.{self._macs}", f"fd00::{self._macs:x}"])
+            # A kernel with IPv6 also speaks from its link-local address.
+            declared = ips + ([] if quiet else [frames.link_local(mac)])
+            body = dict({"id": name, "network": network, "kind": "vm", "mac": mac, "ips": declared}, **options)
+            ports.append((body, dict(name=name, node=node, mac=mac, ips=ips, quiet=quiet)))
+        made = self._ports(ports)
+        if warm:
+            self.warm(made)
+        return made
+
+    def monitors(self, *wanted):
+        """Security VMs: each a (name, node). They are quiet: a monitor listens."""
+        ports = []
+        for name, node in wanted:
+            self._macs += 1
+            mac = f"02:00:00:00:{self._macs >> 8:02x}:{self._macs & 255:02x}"
+            ports.append(({"id": name, "kind": "monitor"}, dict(name=name, node=node, mac=mac, quiet=True)))
+        return self._ports(ports)
+
+    def _ports(self, ports):
+        for body, _ in ports:
+            self.api.create("ports", body)
+        made = self.lab.add_vms([vm for _, vm in ports])
+        for vm in made:
+            if vm.node:
+                self.wait_port(vm)
+        return made
+
+    def wait_port(self, vm):
+        """Wait until the controller has the VM's port active on the node that it is plugged into."""
+        return self.api.wait_state("ports", vm.name, "active", timeout=WAIT, also=lambda p: p["status"].get("node") == vm.node.name)
+
+    def warm(self, vms):
+        """Exchange a frame between each two VMs, so that later frames find their tunnel resolved."""
+        for a in vms:
+            for b in vms:
+                if a is not b:
+                    self._reach(a, b)
+
+    def _reach(self, a, b, timeout=10.0):
+        probe = udp(a, b)(0xFFFFFFFF)
+        with Captures(b) as at:
+            deadline = time.monotonic() + timeout
+            while not at[b].wait_until(lambda f: f == probe, 0.0):
+                if time.monotonic() > deadline:
+                    raise NotReady(f"no frame from {a.name} on {a.node.name} reaches {b.name} on {b.node.name}")
+                send(a, [probe])
+                at[b].wait_until(lambda f: f == probe, 0.1)
+            at.settle(quiet=0.02)
+
+    # Taps
+
+    def tap(self, src, dst, match=None, direction="both", wait=WAIT, **fields):
+        """POST a tap, wait until it is active, return its id. NotReady when it is not."""
+        self._taps += 1
+        id = fields.pop("id", f"t{self._taps}")
+        body = dict({"id": id, "src": src.name, "dst": dst.name, "direction": direction, "action": "forward"}, **fields)
+        if match is not None:
+            body["match"] = match
+        got = self.api.create("taps", body, wait=wait)
+        if got["status"]["state"] != "active":
+            raise NotReady(f"tap {id} after {wait} s: {got['status']}")
+        return id
+
+    def untap(self, id):
+        """DELETE a tap and wait until no switch copies for it."""
+        self.api.delete("taps", id, wait=WAIT)
+
+    @contextlib.contextmanager
+    def tapped(self, *args, **fields):
+        """A tap for the length of a block."""
+        id = self.tap(*args, **fields)
+        try:
+            yield id
+        finally:
+            self.untap(id)
+
+
+# Frames of VMs, by role. Each returns a function from a number to a frame.
+
+
+def udp(a, b, v6=False, sport=4000, dport=5000, size=None, **options):
+    def build(payload):
+        i = address(a, v6), address(b, v6)
+        return frames.udp(a.mac, b.mac, *i, sport, dport, payload, **options)
+    return _numbered(build, size)
+
+
+def tcp(a, b, v6=False, sport=4000, dport=80, size=None, **options):
+    def build(payload):
+        i = address(a, v6), address(b, v6)
+        return frames.tcp(a.mac, b.mac, *i, sport, dport, payload, flags=frames.PSH | frames.ACK, **options)
+    return _numbered(build, size)
+
+
+def ping(a, b, v6=False, reply=False):
+    return _numbered(lambda payload: frames.ping(a.mac, b.mac, address(a, v6), address(b, v6), payload, reply))
+
+
+def arp_request(a, b):
+    """ARP has no payload to number: repeats are told apart by their count."""
+    return lambda _n: frames.arp(a.mac, address(a), address(b))
+
+
+def multicast(a, v6=False, group=None, dport=5353):
+    group = group or ("ff02::fb" if v6 else "224.0.0.251")
+    return _numbered(lambda payload: frames.udp(a.mac, frames.multicast_mac(group), address(a, v6), group, dport, dport, payload))
+
+
+def broadcast(a, dport=6000):
+    return _numbered(lambda payload: frames.udp(a.mac, frames.BROADCAST, address(a), "255.255.255.255", dport, dport, payload))
+
+
+def address(vm, v6=False):
+    return next(i for i in vm.ips if (":" in i) == v6)
+
+
+def mixed(*makers):
+    """Frames of several kinds in turn; the number runs through."""
+    return lambda n: makers[n % len(makers)](n)
+
+
+def some(make, count, first=0):
+    """count frames, numbered from first."""
+    return [make(n) for n in range(first, first + count)]
+
+
+def sending(vm, make, rate=1000):
+    """A sender that runs for the length of a block."""
+    return Sender(vm, make, None, rate)
+
+
+def _numbered(build, size):
+    if size is None:
+        return lambda n: build(frames.numbered(n))
+    return lambda n: frames.fill(build, size, n)
