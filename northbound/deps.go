@@ -1,0 +1,113 @@
+package northbound
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/flowtap/flowtap/openflow"
+	"github.com/flowtap/flowtap/store"
+)
+
+// Deps is what a Server stands on. Store and Logger are required. The functions are what only the
+// controller knows; the main program wires them, and each may be nil.
+type Deps struct {
+	Store  *store.Store
+	Logger *slog.Logger
+	// Registry gets the HTTP metrics and is what /metrics serves; nil is a new one.
+	Registry *prometheus.Registry
+	// Ready says why the server as a whole is not ready, for example that the OpenFlow listener is
+	// not up. The store is asked as well, so nil is ready when the store is.
+	Ready func(context.Context) error
+	// Planner answers ?dry_run=true; nil answers 503.
+	Planner Planner
+	// Settled returns nil when the controller has carried out everything up to a store revision on
+	// every connected switch, as far as it can be carried out, and has written the statuses. It
+	// returns early with ctx's error. It is what ?wait on a port, and on DELETE, waits for. With nil
+	// those wait until their time is over.
+	Settled func(ctx context.Context, revision int64) error
+	// Final says whether a pending tap's reason is one that waiting does not cure, such as a port
+	// that is on no switch. Nil takes a reason for final unless it begins with "applying", and an
+	// empty one for not final.
+	Final func(reason string) bool
+	// Unregistered lists the switches that are connected and that no node names; nil is none.
+	Unregistered func() []UnregisteredNode
+	// MaxWatchers bounds the streams of ?watch=true; one more is answered 503. Zero is 64.
+	MaxWatchers int
+	// Heartbeat is the time between two comments on an idle stream. Zero is 15 s.
+	Heartbeat time.Duration
+}
+
+// UnregisteredNode is a switch that connected and that nobody registered.
+type UnregisteredNode struct {
+	DatapathID openflow.DPID
+	// Version is the switch's software version, as it describes itself; may be empty.
+	Version string
+	// Since is when it connected.
+	Since time.Time
+}
+
+// A Planner knows what a change would do to the switches.
+type Planner interface {
+	// DryRun gives, in the order of the nodes' ids, each switch that would change. The change has
+	// been validated. An error that is a context's or the store's becomes a 503.
+	DryRun(ctx context.Context, change Change) ([]SwitchChange, error)
+}
+
+// Op is what a Change does to its object.
+type Op string
+
+// The three operations.
+const (
+	OpCreate  Op = "create"
+	OpReplace Op = "replace"
+	OpDelete  Op = "delete"
+)
+
+// Change is one write that has not happened.
+type Change struct {
+	Op         Op
+	Collection string // "nodes", "networks", "ports" or "taps"
+	ID         string
+	// Spec is what the object would be: topology.Node, topology.Network, topology.Port or
+	// flowtap.Tap, defaults filled in; nil for OpDelete.
+	Spec any
+}
+
+// SwitchChange is what a change would do to one switch. Flows and groups are in ovs-ofctl's
+// spelling and sorted; a changed one is spelled as it would become.
+type SwitchChange struct {
+	Node          string        `json:"node"`
+	DatapathID    openflow.DPID `json:"datapath_id"`
+	FlowsAdded    []string      `json:"flows_added"`
+	FlowsChanged  []string      `json:"flows_changed"`
+	FlowsRemoved  []string      `json:"flows_removed"`
+	GroupsAdded   []string      `json:"groups_added"`
+	GroupsChanged []string      `json:"groups_changed"`
+	GroupsRemoved []string      `json:"groups_removed"`
+}
+
+func (d *Deps) validate() error {
+	switch {
+	case d.Store == nil:
+		return errors.New("northbound: Deps.Store is nil")
+	case d.Logger == nil:
+		return errors.New("northbound: Deps.Logger is nil")
+	}
+	if d.Registry == nil {
+		d.Registry = prometheus.NewRegistry()
+	}
+	if d.MaxWatchers == 0 {
+		d.MaxWatchers = 64
+	}
+	if d.Heartbeat == 0 {
+		d.Heartbeat = 15 * time.Second
+	}
+	if d.Final == nil {
+		d.Final = finalReason
+	}
+	return nil
+}

@@ -1,0 +1,81 @@
+package northbound
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics are the HTTP layer's own; the controller registers its own elsewhere.
+type metrics struct {
+	requests *prometheus.CounterVec   // by route, method, code
+	duration *prometheus.HistogramVec // by route, method; seconds; without watches
+	watchers prometheus.Gauge
+}
+
+// newMetrics registers with reg and panics when reg holds them already: two servers must not
+// share a registry.
+func newMetrics(reg prometheus.Registerer) *metrics {
+	m := &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "flowtap_http_requests_total",
+			Help: "Requests answered, by route template, method and status code.",
+		}, []string{"route", "method", "code"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "flowtap_http_request_duration_seconds",
+			Help:    "Time from a request's header to the end of its answer; ?wait counts, ?watch does not.",
+			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 16), // 0.5 ms to 16 s
+		}, []string{"route", "method"}),
+		watchers: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "flowtap_http_watchers",
+			Help: "Streams of ?watch=true that are open.",
+		}),
+	}
+	reg.MustRegister(m.requests, m.duration, m.watchers)
+	return m
+}
+
+// recorder remembers what was answered. Unwrap lets http.ResponseController reach the connection.
+type recorder struct {
+	http.ResponseWriter
+	route  string // the template; "unmatched" until a route matches
+	status int    // zero until the header is written
+	stream bool   // a watch, whose duration says nothing
+}
+
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 {
+		r.status = status
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *recorder) Write(b []byte) (int, error) {
+	if r.status == 0 {
+		r.status = http.StatusOK
+	}
+	return r.ResponseWriter.Write(b)
+}
+
+// observe counts one answered request.
+func (m *metrics) observe(rec *recorder, method string, took time.Duration) {
+	method = knownMethod(method)
+	m.requests.WithLabelValues(rec.route, method, strconv.Itoa(rec.status)).Inc()
+	if !rec.stream {
+		m.duration.WithLabelValues(rec.route, method).Observe(took.Seconds())
+	}
+}
+
+// knownMethod keeps a client from making label values up.
+func knownMethod(m string) string {
+	switch m {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete,
+		http.MethodPatch, http.MethodOptions:
+		return m
+	}
+	return "other"
+}

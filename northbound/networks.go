@@ -1,0 +1,32 @@
+package northbound
+
+import (
+	"context"
+
+	"github.com/flowtap/flowtap/store"
+	"github.com/flowtap/flowtap/topology"
+)
+
+func (s *Server) networks() *resource[topology.Network, topology.NetworkStatus] {
+	return &resource[topology.Network, topology.NetworkStatus]{
+		server: s, name: store.CollectionNetworks, singular: "network", objects: s.deps.Store.Networks(),
+		complete: func(_ string, n *topology.Network) error { return n.Validate() },
+		observed: func(o *store.Network) topology.NetworkStatus { return o.Status },
+		rehearse: func(ctx context.Context, c Change) error {
+			if c.Op != OpDelete {
+				return nil
+			}
+			ports, _, err := s.deps.Store.Ports().List(ctx)
+			if err != nil {
+				return err
+			}
+			var users []string
+			for _, p := range ports {
+				if p.Spec.Network == c.ID {
+					users = append(users, p.ID)
+				}
+			}
+			return inUse(c.Collection, c.ID, users)
+		},
+	}
+}

@@ -1,0 +1,74 @@
+package northbound
+
+import (
+	"context"
+	"errors"
+
+	"github.com/flowtap/flowtap/store"
+	"github.com/flowtap/flowtap/topology"
+)
+
+func (s *Server) ports() *resource[topology.Port, topology.PortStatus] {
+	st := s.deps.Store
+	res := &resource[topology.Port, topology.PortStatus]{
+		server: s, name: store.CollectionPorts, singular: "port", objects: st.Ports(),
+		complete: func(id string, p *topology.Port) error {
+			*p = p.WithDefaults(id)
+			return p.Validate()
+		},
+		observed: func(o *store.Port) topology.PortStatus {
+			out := o.Status
+			if out.State == "" {
+				out.State = topology.PortPending
+			}
+			return out
+		},
+		check: func(ctx context.Context, id string, p topology.Port, old *topology.Port) ([]store.WriteOption, error) {
+			if old == nil || (old.Kind == topology.KindMonitor) == (p.Kind == topology.KindMonitor) {
+				return nil, nil
+			}
+			users, err := tapsOf(ctx, st, id)
+			if err != nil || len(users) == 0 {
+				return nil, err
+			}
+			prob := inUseProblem(&store.InUseError{Collection: store.CollectionPorts, ID: id, Users: users})
+			prob.Field, prob.Detail = "kind", "cannot change while taps name the port: "+prob.Detail
+			return nil, prob
+		},
+	}
+	res.rehearse = func(ctx context.Context, c Change) error {
+		if c.Op == OpDelete {
+			users, err := tapsOf(ctx, st, c.ID)
+			if err != nil {
+				return err
+			}
+			return inUse(c.Collection, c.ID, users)
+		}
+		p := c.Spec.(topology.Port)
+		if p.Network != "" {
+			_, err := st.Networks().Get(ctx, p.Network)
+			if errors.Is(err, store.ErrNotFound) {
+				return &store.ReferenceError{Field: "network", Collection: store.CollectionNetworks, ID: p.Network}
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return taken(ctx, res.objects, c.ID, p, portClaims)
+	}
+	return res
+}
+
+func portClaims(_ string, p *topology.Port) []claim {
+	out := []claim{{"interface", "", p.Interface}}
+	if p.Network == "" {
+		return out
+	}
+	if !p.MAC.IsZero() {
+		out = append(out, claim{"mac", p.Network, p.MAC.String()})
+	}
+	for _, a := range p.IPs {
+		out = append(out, claim{"ips", p.Network, a.Unmap().String()})
+	}
+	return out
+}

@@ -1,0 +1,276 @@
+package northbound
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"reflect"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/gorilla/mux"
+
+	"github.com/flowtap/flowtap/store"
+	"github.com/flowtap/flowtap/topology"
+)
+
+// resource is one collection: what all collections do in the same way, and in its functions what
+// differs. S is what the user wants, T what the controller observed.
+type resource[S, T any] struct {
+	server *Server
+	// name and singular are "taps" and "tap".
+	name, singular string
+	objects        *store.Collection[S, T]
+	// complete fills in the defaults of a decoded spec and says what cannot be.
+	complete func(id string, s *S) error
+	// check looks at the objects that the spec refers to and gives what the store must hold to
+	// while it writes. old is nil for a new object.
+	check func(ctx context.Context, id string, s S, old *S) ([]store.WriteOption, error)
+	// rehearse gives the error of a change that is not made, as far as the store itself would
+	// find it: references, unique values, users. The object and its revision have been looked at.
+	rehearse func(ctx context.Context, c Change) error
+	// observed is the status to show: what the controller wrote or, before that, the default.
+	observed func(*store.Object[S, T]) T
+	// done reports whether the status says all that there is to say about the object's revision,
+	// so that ?wait is over. Nil: when the controller has settled.
+	done func(*store.Object[S, T]) bool
+	// special answers a list that is not of the store; nil or not ok: none.
+	special func(filters) (items []json.RawMessage, ok bool)
+}
+
+// serverFields are the fields of a whole object that the server owns: a client may send back what
+// it has read, and they are ignored.
+var serverFields = []string{"id", "revision", "created_at", "updated_at", "status"}
+
+// decode reads a body into a complete and valid spec. pathID is the id in the path, or "" on POST,
+// where the body's id counts and a missing one is made up.
+func (res *resource[S, T]) decode(body []byte, pathID string) (id string, spec S, err error) {
+	members, err := scanObject(body)
+	if err != nil {
+		return "", spec, err
+	}
+	if id, err = objectID(members, pathID); err != nil {
+		return "", spec, err
+	}
+	members = slices.DeleteFunc(members, func(m member) bool { return slices.Contains(serverFields, m.name) })
+	if err := json.Unmarshal(joinMembers(members), &spec); err != nil {
+		return "", spec, decodeProblem(err, structFields(reflect.TypeFor[S]()))
+	}
+	return id, spec, res.complete(id, &spec)
+}
+
+// decodeProblem is 400 for a field that does not exist and 422 for a value that cannot be. All
+// specs decode themselves and say which field is at fault.
+func decodeProblem(err error, fields []structField) error {
+	var field *topology.FieldError
+	switch {
+	case !errors.As(err, &field):
+		return invalid("", "%v", err)
+	case field.Unknown():
+		return badRequest(field.Field, "there is no field %q%s", field.Field, suggestion(fields, field.Field))
+	}
+	return field
+}
+
+func objectID(members []member, pathID string) (string, error) {
+	i := slices.IndexFunc(members, func(m member) bool { return m.name == "id" && string(m.value) != "null" })
+	if i < 0 {
+		if pathID == "" {
+			return uuid.NewString(), nil
+		}
+		return pathID, nil
+	}
+	var id string
+	if err := json.Unmarshal(members[i].value, &id); err != nil {
+		return "", invalid("id", "must be a string")
+	}
+	if pathID != "" && id != pathID {
+		return "", invalid("id", "is %q but the path says %q: an id cannot be changed", id, pathID)
+	}
+	if err := topology.ValidID(id); err != nil {
+		return "", invalid("id", "%q is not an id: %v", clip(id), err)
+	}
+	return id, nil
+}
+
+// create answers POST.
+func (res *resource[S, T]) create(w http.ResponseWriter, r *http.Request) error {
+	dry, wait, err := writeParams(r)
+	if err != nil {
+		return err
+	}
+	body, err := readBody(w, r)
+	if err != nil {
+		return err
+	}
+	id, spec, err := res.decode(body, "")
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
+	defer cancel()
+	opts, err := res.check(ctx, id, spec, nil)
+	if err != nil {
+		return err
+	}
+	if dry {
+		return res.plan(ctx, w, Change{Op: OpCreate, Collection: res.name, ID: id, Spec: spec}, 0)
+	}
+	obj, created, err := res.objects.Create(ctx, id, spec, opts...)
+	if err != nil {
+		return err
+	}
+	status := http.StatusOK
+	if created {
+		status = http.StatusCreated
+	}
+	w.Header().Set("Location", "/v1/"+res.name+"/"+id)
+	return res.write(w, status, res.await(r.Context(), obj, wait))
+}
+
+// read answers GET of one.
+func (res *resource[S, T]) read(w http.ResponseWriter, r *http.Request) error {
+	if _, err := parseQuery(r, noParams...); err != nil {
+		return err
+	}
+	id := mux.Vars(r)["id"]
+	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
+	defer cancel()
+	obj, err := res.objects.Get(ctx, id)
+	if err != nil {
+		return res.named(err, id)
+	}
+	return res.write(w, http.StatusOK, obj)
+}
+
+// replace answers PUT.
+func (res *resource[S, T]) replace(w http.ResponseWriter, r *http.Request) error {
+	id := mux.Vars(r)["id"]
+	dry, wait, err := writeParams(r)
+	if err != nil {
+		return err
+	}
+	rev, err := ifMatch(r)
+	if err != nil {
+		return err
+	}
+	body, err := readBody(w, r)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
+	defer cancel()
+	old, err := res.objects.Get(ctx, id)
+	if err != nil {
+		return res.named(err, id)
+	}
+	_, spec, err := res.decode(body, id)
+	if err != nil {
+		return err
+	}
+	opts, err := res.check(ctx, id, spec, &old.Spec)
+	if err != nil {
+		return err
+	}
+	if dry {
+		return res.plan(ctx, w, Change{Op: OpReplace, Collection: res.name, ID: id, Spec: spec}, rev)
+	}
+	obj, err := res.objects.Replace(ctx, id, spec, rev, opts...)
+	if err != nil {
+		return res.named(err, id)
+	}
+	return res.write(w, http.StatusOK, res.await(r.Context(), obj, wait))
+}
+
+// remove answers DELETE.
+func (res *resource[S, T]) remove(w http.ResponseWriter, r *http.Request) error {
+	id := mux.Vars(r)["id"]
+	dry, wait, err := writeParams(r)
+	if err != nil {
+		return err
+	}
+	rev, err := ifMatch(r)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
+	defer cancel()
+	if dry {
+		return res.plan(ctx, w, Change{Op: OpDelete, Collection: res.name, ID: id}, rev)
+	}
+	old, err := res.objects.Get(ctx, id)
+	if err != nil {
+		return res.named(err, id)
+	}
+	if err := res.objects.Delete(ctx, id, rev); err != nil {
+		return res.named(err, id)
+	}
+	res.awaitGone(r.Context(), old, wait)
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+var noParams = []string{}
+
+func writeParams(r *http.Request) (dry bool, wait time.Duration, err error) {
+	q, err := parseQuery(r, "dry_run", "wait")
+	if err != nil {
+		return false, 0, err
+	}
+	if dry, err = q.bool("dry_run"); err != nil {
+		return false, 0, err
+	}
+	wait, err = q.wait()
+	return dry, wait, err
+}
+
+// named says in a 404 which object there is not.
+func (res *resource[S, T]) named(err error, id string) error {
+	// What cannot be an id is nobody's id.
+	if errors.Is(err, store.ErrNotFound) || topology.ValidID(id) != nil {
+		return problem(http.StatusNotFound, "", "there is no %s %q", res.singular, clip(id))
+	}
+	return err
+}
+
+func (res *resource[S, T]) write(w http.ResponseWriter, status int, obj *store.Object[S, T]) error {
+	b, err := res.render(obj)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("ETag", strconv.Quote(revisionText(obj.Revision)))
+	return writeJSON(w, status, json.RawMessage(b))
+}
+
+func revisionText(rev int64) string { return strconv.FormatInt(rev, 10) }
+
+// render is the whole object as JSON: id, the spec's fields, then what the server owns.
+func (res *resource[S, T]) render(obj *store.Object[S, T]) ([]byte, error) {
+	spec, err := json.Marshal(obj.Spec)
+	if err != nil {
+		return nil, fmt.Errorf("encode %s %s: %w", res.singular, obj.ID, err)
+	}
+	own, err := json.Marshal(struct {
+		Revision  string    `json:"revision"`
+		CreatedAt time.Time `json:"created_at"`
+		UpdatedAt time.Time `json:"updated_at"`
+		Status    T         `json:"status"`
+	}{revisionText(obj.Revision), obj.CreatedAt.UTC(), obj.UpdatedAt.UTC(), res.observed(obj)})
+	if err != nil {
+		return nil, fmt.Errorf("encode %s %s: %w", res.singular, obj.ID, err)
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, `{"id":%q`, obj.ID)
+	if inner := spec[1 : len(spec)-1]; len(inner) > 0 {
+		b.WriteByte(',')
+		b.Write(inner)
+	}
+	b.WriteByte(',')
+	b.Write(own[1:])
+	return b.Bytes(), nil
+}

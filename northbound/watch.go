@@ -1,0 +1,191 @@
+package northbound
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/flowtap/flowtap/store"
+)
+
+// The types of the events of a watch.
+const (
+	watchAdded    = "ADDED"    // the object is new, or was there when the watch began
+	watchModified = "MODIFIED" // its fields or its status changed
+	watchDeleted  = "DELETED"  // it is gone or no longer passes the filter; this is how it last was
+	watchSynced   = "SYNCED"   // everything that was there when the watch began has been sent
+)
+
+// watchEvent is the data of one event. SYNCED has no object.
+type watchEvent struct {
+	Type   string          `json:"type"`
+	Object json.RawMessage `json:"object,omitempty"`
+}
+
+const (
+	// writeTimeout bounds how long a watcher may take to accept one batch of events.
+	writeTimeout = 10 * time.Second
+	// syncTimeout bounds how long a new watch waits for a server that has just started.
+	syncTimeout = 5 * time.Second
+)
+
+// watch streams a collection as server-sent events (WHATWG HTML §9.2) until the client leaves or
+// the server stops. A reader that is too slow for every single change gets the newest versions.
+func (res *resource[S, T]) watch(w http.ResponseWriter, r *http.Request, f filters) error {
+	s := res.server
+	if !s.takeWatcher() {
+		return unavailable("%d watches are open, which is the limit: close one or try again later", s.deps.MaxWatchers)
+	}
+	defer s.releaseWatcher()
+	sync := time.NewTimer(syncTimeout)
+	defer sync.Stop()
+	select {
+	case <-s.hub.synced:
+	case <-sync.C:
+		return unavailable("the server has not read the store yet")
+	case <-s.stopping:
+		return unavailable("the server is stopping")
+	case <-r.Context().Done():
+		return unavailable("the client left")
+	}
+
+	sub := s.hub.subscribe(res.name, "")
+	defer sub.close()
+	if rec, ok := w.(*recorder); ok {
+		rec.stream = true
+	}
+	out := &stream{w: w, rc: http.NewResponseController(w)}
+	h := w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Accel-Buffering", "no") // a proxy must not hold events back
+	w.WriteHeader(http.StatusOK)
+
+	view := &watchView[S, T]{res: res, filters: f, sent: map[string]*store.Object[S, T]{}}
+	heartbeat := time.NewTicker(s.deps.Heartbeat)
+	defer heartbeat.Stop()
+	for first := true; ; first = false {
+		changes, whole, rev := sub.take()
+		events, err := view.events(changes, whole)
+		if err != nil {
+			s.deps.Logger.Error("watch ended", "collection", res.name, "err", err)
+			return nil // the header is sent
+		}
+		if first {
+			events = append(events, watchEvent{Type: watchSynced})
+		}
+		if !out.send(events, rev) {
+			return nil // the client left
+		}
+		for waiting := true; waiting; {
+			select {
+			case <-sub.wake:
+				waiting = false
+			case <-heartbeat.C:
+				if !out.comment("alive") {
+					return nil
+				}
+			case <-s.stopping:
+				return nil
+			case <-r.Context().Done():
+				return nil
+			}
+		}
+	}
+}
+
+// takeWatcher counts one more watch, unless there are too many.
+func (s *Server) takeWatcher() bool {
+	if s.watchers.Add(1) > int64(s.deps.MaxWatchers) {
+		s.watchers.Add(-1)
+		return false
+	}
+	s.metrics.watchers.Inc()
+	return true
+}
+
+func (s *Server) releaseWatcher() {
+	s.watchers.Add(-1)
+	s.metrics.watchers.Dec()
+}
+
+// watchView is what one watcher has been sent; it turns versions into events.
+type watchView[S, T any] struct {
+	res     *resource[S, T]
+	filters filters
+	sent    map[string]*store.Object[S, T]
+}
+
+func (v *watchView[S, T]) events(changes []change, whole bool) ([]watchEvent, error) {
+	if whole {
+		there := make(map[string]bool, len(changes))
+		for _, c := range changes {
+			there[c.id] = true
+		}
+		for id := range v.sent {
+			if !there[id] {
+				changes = append(changes, change{id: id})
+			}
+		}
+		slices.SortFunc(changes, func(a, b change) int { return strings.Compare(a.id, b.id) })
+	}
+	var out []watchEvent
+	for _, c := range changes {
+		old, was := v.sent[c.id]
+		now, is := c.object.(*store.Object[S, T])
+		is = is && v.res.matches(v.filters, now)
+		typ, show := "", now
+		switch {
+		case is && !was:
+			typ = watchAdded
+		case is && old != now:
+			typ = watchModified
+		case was && !is:
+			typ, show = watchDeleted, old
+		default:
+			continue
+		}
+		if is {
+			v.sent[c.id] = now
+		} else {
+			delete(v.sent, c.id)
+		}
+		b, err := v.res.render(show)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, watchEvent{typ, b})
+	}
+	return out, nil
+}
+
+// stream writes server-sent events.
+type stream struct {
+	w  http.ResponseWriter
+	rc *http.ResponseController
+}
+
+// send writes events, with the store's revision as their id; false: the client is gone.
+func (s *stream) send(events []watchEvent, revision int64) bool {
+	var b bytes.Buffer
+	for _, e := range events {
+		fmt.Fprintf(&b, "event: %s\nid: %d\ndata: %s\n\n", e.Type, revision, mustJSON(e))
+	}
+	return s.write(b.Bytes())
+}
+
+// comment writes a line that readers ignore and that shows a dead connection.
+func (s *stream) comment(text string) bool { return s.write([]byte(": " + text + "\n\n")) }
+
+func (s *stream) write(b []byte) bool {
+	// The error says that there is no connection to set a deadline on, as in a test.
+	_ = s.rc.SetWriteDeadline(time.Now().Add(writeTimeout))
+	if _, err := s.w.Write(b); err != nil {
+		return false
+	}
+	return s.rc.Flush() == nil
+}
