@@ -1,0 +1,86 @@
+package ofconn
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/flowtap/flowtap/openflow"
+)
+
+// Config tunes connections. A zero field means its default.
+type Config struct {
+	// HandshakeTimeout bounds everything from hello to port-desc. Default 5 s.
+	HandshakeTimeout time.Duration
+	// EchoInterval is how long the switch may be silent before it is asked whether it lives.
+	// Default 5 s.
+	EchoInterval time.Duration
+	// EchoTimeout is how long it may then stay silent before the connection ends. Any message
+	// counts as an answer. Default 5 s.
+	EchoTimeout time.Duration
+	// WriteTimeout bounds one write to the socket (at most 64 KiB); a switch that accepts no
+	// bytes for so long loses its connection. Default 5 s.
+	WriteTimeout time.Duration
+	// RequestTimeout bounds the wait for an answer, and for each further part of a multipart
+	// answer, in addition to the caller's context. Default 30 s.
+	RequestTimeout time.Duration
+	// MaxMessage is the longest message accepted from the switch, in bytes. Default, and most
+	// that OpenFlow can express, 65535.
+	MaxMessage int
+	// MaxReply bounds the parts of one multipart answer together, in bytes on the wire.
+	// Default 64 MiB, about half a million flows.
+	MaxReply int
+	// WriteQueue is how many writes may wait for the socket. One write is a request, or up to
+	// 32 KiB of a Send or Commit. Default 128.
+	WriteQueue int
+	// EventQueue is how many events may wait to be read. Default 1024.
+	EventQueue int
+	// MaxHandshakes is how many accepted connections Serve lets be in their handshake at once;
+	// more wait in the listen backlog. Default 128.
+	MaxHandshakes int
+	// Logger gets what no caller can be told. Nil discards.
+	Logger *slog.Logger
+}
+
+func (c Config) withDefaults() (Config, error) {
+	for _, d := range []struct {
+		name string
+		v    *time.Duration
+		def  time.Duration
+	}{
+		{"HandshakeTimeout", &c.HandshakeTimeout, 5 * time.Second},
+		{"EchoInterval", &c.EchoInterval, 5 * time.Second},
+		{"EchoTimeout", &c.EchoTimeout, 5 * time.Second},
+		{"WriteTimeout", &c.WriteTimeout, 5 * time.Second},
+		{"RequestTimeout", &c.RequestTimeout, 30 * time.Second},
+	} {
+		if *d.v < 0 {
+			return c, fmt.Errorf("ofconn: %s %v is negative", d.name, *d.v)
+		}
+		if *d.v == 0 {
+			*d.v = d.def
+		}
+	}
+	for _, n := range []struct {
+		name           string
+		v              *int
+		def, low, high int
+	}{
+		{"MaxMessage", &c.MaxMessage, openflow.MaxMessageLen, openflow.HeaderLen, openflow.MaxMessageLen},
+		{"MaxReply", &c.MaxReply, 64 << 20, openflow.HeaderLen, 1 << 30},
+		{"WriteQueue", &c.WriteQueue, 128, 1, 1 << 20},
+		{"EventQueue", &c.EventQueue, 1024, 1, 1 << 20},
+		{"MaxHandshakes", &c.MaxHandshakes, 128, 1, 1 << 20},
+	} {
+		if *n.v == 0 {
+			*n.v = n.def
+		}
+		if *n.v < n.low || *n.v > n.high {
+			return c, fmt.Errorf("ofconn: %s %d is not in %d..%d", n.name, *n.v, n.low, n.high)
+		}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c, nil
+}

@@ -1,0 +1,67 @@
+package ofconn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/flowtap/flowtap/openflow"
+)
+
+// DumpFlows reads all flows of all tables, with counters, in the switch's order.
+func (c *Conn) DumpFlows(ctx context.Context) ([]openflow.FlowStats, error) {
+	return c.FlowStats(ctx, openflow.FlowFilter{Table: openflow.TableAll})
+}
+
+// FlowStats reads the flows that the filter chooses. Beware of its zero Table, which is table 0.
+func (c *Conn) FlowStats(ctx context.Context, f openflow.FlowFilter) ([]openflow.FlowStats, error) {
+	return list[openflow.FlowStatsReply](ctx, c, openflow.FlowStatsRequest(f))
+}
+
+// DumpGroups reads all groups.
+func (c *Conn) DumpGroups(ctx context.Context) ([]openflow.Group, error) {
+	return list[openflow.GroupDescReply](ctx, c, openflow.GroupDescRequest{})
+}
+
+// GroupStats reads the counters of one group, or of all with openflow.GroupAll.
+func (c *Conn) GroupStats(ctx context.Context, id openflow.GroupID) ([]openflow.GroupStats, error) {
+	return list[openflow.GroupStatsReply](ctx, c, openflow.GroupStatsRequest{Group: id})
+}
+
+// PortStats reads the counters of one port, or of all with openflow.PortAny.
+func (c *Conn) PortStats(ctx context.Context, no openflow.PortNo) ([]openflow.PortStats, error) {
+	return list[openflow.PortStatsReply](ctx, c, openflow.PortStatsRequest{Port: no})
+}
+
+// list asks for a multipart body of type L.
+func list[L openflow.MultipartBody](ctx context.Context, c *Conn, ask openflow.MultipartBody) (L, error) {
+	var none L
+	m, err := c.request(ctx, &openflow.MultipartRequest{Body: ask})
+	if err != nil {
+		return none, fmt.Errorf("%v request: %w", ask.Kind(), err)
+	}
+	reply, ok := m.(*openflow.MultipartReply)
+	if !ok {
+		return none, fmt.Errorf("%v request: %w", ask.Kind(), unexpected(m))
+	}
+	body, ok := reply.Body.(L)
+	if !ok {
+		return none, fmt.Errorf("%v request: %w: answered by %v", ask.Kind(), ErrProtocol, reply.Body.Kind())
+	}
+	return body, nil
+}
+
+// readDesc reads the description. A switch may refuse it; nothing depends on it.
+func (c *Conn) readDesc(ctx context.Context) error {
+	desc, err := list[openflow.Desc](ctx, c, openflow.DescRequest{})
+	if refused := (*openflow.Error)(nil); errors.As(err, &refused) {
+		return nil
+	}
+	c.desc = desc
+	return err
+}
+
+func (c *Conn) readPorts(ctx context.Context) (err error) {
+	c.ports, err = list[openflow.PortDescReply](ctx, c, openflow.PortDescRequest{})
+	return err
+}

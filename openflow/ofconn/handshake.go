@@ -1,0 +1,95 @@
+package ofconn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+
+	"github.com/flowtap/flowtap/openflow"
+)
+
+// Handshake makes a Conn of a connection that a switch opened: hello, features, configuration
+// (whole frames in packet-ins), description and ports. It owns nc from the call on: on error nc
+// is closed and no goroutine is left. It ends with ctx, after Config.HandshakeTimeout, and with
+// ErrVersion when the switch does not offer OpenFlow 1.3 (which the switch is told).
+func Handshake(ctx context.Context, nc net.Conn, config Config) (*Conn, error) {
+	config, err := config.withDefaults()
+	if err != nil {
+		_ = nc.Close()
+		return nil, err
+	}
+	if tcp, ok := nc.(*net.TCPConn); ok {
+		_ = tcp.SetNoDelay(true) // the default; latency depends on it
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, config.HandshakeTimeout,
+		fmt.Errorf("handshake not done in %v", config.HandshakeTimeout))
+	defer cancel()
+	c := newConn(nc, config)
+	c.start()
+	if err := c.shakeHands(ctx); err != nil {
+		if errors.Is(err, ErrVersion) {
+			_ = c.Close() // lets the writer tell the switch
+		}
+		c.fail(err)
+		_ = c.Close()
+		return nil, fmt.Errorf("handshake with %s: %w", addrString(nc), err)
+	}
+	return c, nil
+}
+
+func (c *Conn) shakeHands(ctx context.Context) error {
+	if err := c.Send(ctx, &openflow.Hello{Versions: []uint8{openflow.Version}}); err != nil {
+		return err
+	}
+	select {
+	case err := <-c.hello:
+		if err != nil {
+			return err
+		}
+	case <-c.done:
+		return c.reason
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	m, err := c.Request(ctx, &openflow.FeaturesRequest{})
+	if err != nil {
+		return err
+	}
+	var ok bool
+	if c.features, ok = m.(*openflow.FeaturesReply); !ok {
+		return unexpected(m)
+	}
+	if c.features.DPID == 0 {
+		return fmt.Errorf("%w: datapath id 0", ErrProtocol)
+	}
+	c.log.Store(c.logger().With("dpid", c.features.DPID))
+	if err := c.Send(ctx, &openflow.SetConfig{MissSendLen: 0xffff}); err != nil {
+		return err
+	}
+	if err := c.readDesc(ctx); err != nil {
+		return err
+	}
+	return c.readPorts(ctx)
+}
+
+// negotiate reads the first message (OpenFlow 1.3.5 §6.3.1). We offer 1.3 alone, so it is agreed
+// when the switch has it too.
+func (c *Conn) negotiate(frame []byte) error {
+	xid, m, err := openflow.Decode(frame)
+	if err != nil {
+		return fmt.Errorf("%w: hello: %w", ErrProtocol, err)
+	}
+	switch m := m.(type) {
+	case *openflow.Hello:
+		if slices.Contains(m.Versions, openflow.Version) {
+			return nil
+		}
+		c.sendError(xid, nil, errHelloFailed, incompatible)
+		return fmt.Errorf("%w: the switch offers wire versions %v, we need %d (OpenFlow 1.3)", ErrVersion, m.Versions, openflow.Version)
+	case *openflow.Error:
+		return fmt.Errorf("%w: the switch refused our hello: %w", ErrVersion, m)
+	}
+	return fmt.Errorf("%w: %v before hello", ErrProtocol, m.Type())
+}

@@ -1,0 +1,337 @@
+package ofconn
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/flowtap/flowtap/openflow"
+)
+
+// ovs is a private Open vSwitch with dummy datapaths: it needs no root, no network namespace, and
+// touches no other Open vSwitch of the machine.
+type ovs struct {
+	t   testing.TB
+	dir string
+}
+
+// startOVS fails the test where Open vSwitch is not installed. Under -short it is not run, and
+// the test says so and passes.
+func startOVS(t testing.TB) (*ovs, bool) {
+	if testing.Short() {
+		t.Log("NOT RUN: -short leaves out the tests against Open vSwitch")
+		return nil, false
+	}
+	for _, tool := range []string{"ovs-vswitchd", "ovsdb-server", "ovsdb-tool", "ovs-vsctl", "ovs-ofctl"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Fatalf("%v: install openvswitch-switch (and have /usr/sbin in PATH), or test with -short", err)
+		}
+	}
+	dir, err := os.MkdirTemp("", "ofconn") // a Unix socket's path must be short
+	require.NoError(t, err)
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	s := &ovs{t, dir}
+	db := filepath.Join(dir, "conf.db")
+	s.run("ovsdb-tool", "create", db, "/usr/share/openvswitch/vswitch.ovsschema")
+	s.daemon("ovsdb-server", "--remote=punix:"+s.socket(), db)
+	s.await(s.socket())
+	s.run("ovs-vsctl", "--no-wait", "--db=unix:"+s.socket(), "init")
+	s.daemon("ovs-vswitchd", "--enable-dummy", "--disable-system", "unix:"+s.socket())
+	return s, true
+}
+
+func (s *ovs) socket() string { return filepath.Join(s.dir, "db.sock") }
+
+func (s *ovs) command(name string, args ...string) *exec.Cmd {
+	cmd := exec.Command(name, args...)
+	cmd.Env = os.Environ()
+	for _, v := range []string{"OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR", "OVS_SYSCONFDIR"} {
+		cmd.Env = append(cmd.Env, v+"="+s.dir)
+	}
+	return cmd
+}
+
+func (s *ovs) run(name string, args ...string) string {
+	s.t.Helper()
+	cmd := s.command(name, args...)
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	out, err := cmd.Output()
+	require.NoErrorf(s.t, err, "%s %v: %s", name, args, &errs)
+	return string(out)
+}
+
+func (s *ovs) daemon(name string, args ...string) {
+	s.t.Helper()
+	cmd := s.command(name, append(args, "--pidfile", "--log-file", "-vconsole:off")...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	require.NoError(s.t, cmd.Start())
+	s.t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	s.await(filepath.Join(s.dir, name+".pid"))
+}
+
+func (s *ovs) await(file string) {
+	s.t.Helper()
+	eventually(s.t, file, func() bool { _, err := os.Stat(file); return err == nil })
+}
+
+func (s *ovs) vsctl(args ...string) string {
+	s.t.Helper()
+	return s.run("ovs-vsctl", append([]string{"--db=unix:" + s.socket(), "--timeout=10"}, args...)...)
+}
+
+func (s *ovs) flows() string {
+	s.t.Helper()
+	return s.run("ovs-ofctl", "-OOpenFlow13", "--no-stats", "dump-flows", "unix:"+filepath.Join(s.dir, "br0.mgmt"))
+}
+
+// switchConn makes a bridge br0 with port p1 and gives its connection.
+func (s *ovs) switchConn(c Config) *Conn {
+	s.t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(s.t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	conns, served := make(chan *Conn), make(chan error, 1)
+	go func() {
+		served <- Serve(ctx, ln, c, func(ctx context.Context, c *Conn) {
+			select {
+			case conns <- c:
+				<-ctx.Done()
+			case <-ctx.Done():
+			}
+		})
+	}()
+	s.t.Cleanup(func() { cancel(); require.NoError(s.t, <-served) })
+	s.vsctl("add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=dummy", "fail_mode=secure",
+		"protocols=OpenFlow13", "other-config:datapath-id=0000000000000abc",
+		"--", "add-port", "br0", "p1", "--", "set", "interface", "p1", "type=dummy", "ofport_request=1",
+		"--", "set-controller", "br0", "tcp:"+ln.Addr().String())
+	return got(s.t, conns)
+}
+
+func messages(from, n int) []openflow.Message {
+	ms := make([]openflow.Message, n)
+	for i := range ms {
+		ms[i] = flowMod(from + i)
+	}
+	return ms
+}
+
+func TestOpenVSwitch(t *testing.T) {
+	s, ok := startOVS(t)
+	if !ok {
+		return
+	}
+	c := s.switchConn(Config{EchoInterval: 200 * time.Millisecond})
+	ctx := testContext(t)
+
+	t.Run("handshake", func(t *testing.T) {
+		require.Equal(t, openflow.DPID(0xabc), c.Features().DPID)
+		require.Contains(t, c.Desc().Hardware, "Open vSwitch")
+		names := map[string]openflow.PortNo{}
+		for _, p := range c.Ports() {
+			names[p.Name] = p.No
+		}
+		require.Equal(t, map[string]openflow.PortNo{"br0": openflow.PortLocal, "p1": 1}, names)
+	})
+
+	t.Run("a good bundle is committed", func(t *testing.T) {
+		group := &openflow.GroupMod{Command: openflow.GroupAdd, Group: openflow.Group{
+			ID: 7, Type: openflow.GroupTypeAll, Buckets: []openflow.Bucket{{
+				WatchPort: openflow.PortAny, WatchGroup: openflow.GroupAny,
+				Actions: []openflow.Action{openflow.Output{Port: 1}},
+			}},
+		}}
+		toGroup := flowMod(3)
+		toGroup.Flow.Apply = []openflow.Action{openflow.ApplyGroup{ID: 7}}
+		require.NoError(t, c.Commit(ctx, []openflow.Message{group, flowMod(1), flowMod(2), toGroup}))
+		flows, err := c.DumpFlows(ctx)
+		require.NoError(t, err)
+		require.Len(t, flows, 3)
+		groups, err := c.DumpGroups(ctx)
+		require.NoError(t, err)
+		require.Equal(t, []openflow.Group{group.Group}, groups)
+		stats, err := c.GroupStats(ctx, openflow.GroupAll)
+		require.NoError(t, err)
+		require.Len(t, stats, 1)
+		require.Contains(t, s.flows(), "actions=group:7")
+	})
+
+	// In the first case Open vSwitch refuses at bundle-add, in the second at commit.
+	undecodable := flowMod(77)
+	undecodable.Flow.Match = openflow.Match{openflow.Uint(openflow.FieldTCPDst, 80)} // lacks its prerequisites
+	noSuchGroup := flowMod(78)
+	noSuchGroup.Flow.Apply = []openflow.Action{openflow.ApplyGroup{ID: 99}}
+	for _, tc := range []struct {
+		name string
+		bad  *openflow.FlowMod
+	}{{"undecodable", undecodable}, {"no such group", noSuchGroup}} {
+		t.Run("a bundle with one bad flow-mod changes nothing: "+tc.name, func(t *testing.T) {
+			before := s.flows()
+			ms := messages(10, 1000)
+			ms[500] = tc.bad
+			err := c.Commit(ctx, ms)
+			t.Log(err)
+			var refused *CommitError
+			require.ErrorAs(t, err, &refused)
+			require.Equal(t, 500, refused.Index)
+			require.Same(t, tc.bad, refused.Message)
+			var reason *openflow.Error
+			require.ErrorAs(t, err, &reason)
+			require.NotErrorIs(t, err, ErrOutcomeUnknown)
+			require.Equal(t, before, s.flows())
+			require.NoError(t, c.Commit(ctx, []openflow.Message{flowMod(1)}), "the next one works")
+			require.NoError(t, c.Barrier(ctx), "errors of bundles are not the barrier's")
+			require.Zero(t, c.Stats().LateReplies)
+		})
+	}
+
+	t.Run("a bundle in which everything is bad", func(t *testing.T) {
+		ms := make([]openflow.Message, 10000)
+		for i := range ms {
+			ms[i] = undecodable
+		}
+		var refused *CommitError
+		require.ErrorAs(t, c.Commit(ctx, ms), &refused)
+		require.Equal(t, 0, refused.Index)
+	})
+
+	t.Run("10,000 flows", func(t *testing.T) {
+		require.NoError(t, c.Commit(ctx, messages(0, 10000)))
+		flows, err := c.DumpFlows(ctx)
+		require.NoError(t, err)
+		require.Len(t, flows, 10000)
+		seen := map[uint64]bool{}
+		for _, f := range flows {
+			seen[f.Flow.Cookie] = true
+		}
+		require.Len(t, seen, 10000)
+		some, err := c.FlowStats(ctx, openflow.FlowFilter{Table: openflow.TableAll, Cookie: 42, CookieMask: ^uint64(0)})
+		require.NoError(t, err)
+		require.Len(t, some, 1)
+	})
+
+	t.Run("port-status", func(t *testing.T) {
+		s.vsctl("add-port", "br0", "p2", "--", "set", "interface", "p2", "type=dummy", "ofport_request=2")
+		status := got(t, c.Events()).(*openflow.PortStatus)
+		require.Equal(t, openflow.PortAdd, status.Reason)
+		require.Equal(t, "p2", status.Port.Name)
+		s.vsctl("del-port", "p2")
+		for status.Reason != openflow.PortDelete {
+			status = got(t, c.Events()).(*openflow.PortStatus)
+		}
+		require.Equal(t, openflow.PortNo(2), status.Port.No)
+		stats, err := c.PortStats(ctx, openflow.PortAny)
+		require.NoError(t, err)
+		require.Len(t, stats, 2)
+	})
+
+	t.Run("refused messages come as events and at the barrier", func(t *testing.T) {
+		require.NoError(t, c.Send(ctx, flowMod(1), undecodable, noSuchGroup))
+		err := c.Barrier(ctx)
+		require.ErrorContains(t, err, "2 messages refused")
+		var reason *openflow.Error
+		require.ErrorAs(t, err, &reason)
+		require.IsType(t, reason, got(t, c.Events()))
+		require.IsType(t, reason, got(t, c.Events()))
+		require.NoError(t, c.Barrier(ctx))
+	})
+
+	t.Run("role", func(t *testing.T) {
+		require.NoError(t, c.SetRole(ctx, openflow.RoleMaster, 10))
+		require.Error(t, c.SetRole(ctx, openflow.RoleMaster, 9), "stale generation")
+		require.NoError(t, c.SetRole(ctx, openflow.RoleSlave, 11))
+		var refused *CommitError
+		require.ErrorAs(t, c.Commit(ctx, messages(0, 2)), &refused, "a slave may not write")
+		require.NoError(t, c.SetRole(ctx, openflow.RoleMaster, 12))
+	})
+
+	t.Run("echo", func(t *testing.T) {
+		_, err := c.Request(ctx, &openflow.EchoRequest{Data: []byte("hello")})
+		require.NoError(t, err)
+		before := c.Stats().MessagesIn
+		eventually(t, "keepalives answered", func() bool { return c.Stats().MessagesIn >= before+3 })
+		require.NoError(t, c.Err())
+	})
+
+	t.Run("the switch dies", func(t *testing.T) {
+		pid := strings.TrimSpace(string(must(os.ReadFile(filepath.Join(s.dir, "ovs-vswitchd.pid")))))
+		require.NoError(t, exec.Command("kill", "-9", pid).Run())
+		ended(t, c)
+		require.Error(t, c.Commit(ctx, messages(0, 1)))
+	})
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// The reason for Commit's round trip between close and commit: without it, the messages that
+// Open vSwitch could decode are committed and the one it could not is left out.
+func TestOpenVSwitchCommitsTheRestOfABundle(t *testing.T) {
+	s, ok := startOVS(t)
+	if !ok {
+		return
+	}
+	c := s.switchConn(Config{})
+	ctx := testContext(t)
+	bad := flowMod(2)
+	bad.Flow.Match = openflow.Match{openflow.Uint(openflow.FieldTCPDst, 80)}
+	add := func(m openflow.Message) openflow.Message {
+		return &openflow.BundleAdd{BundleID: 1, Flags: bundleFlags, Message: m}
+	}
+	require.NoError(t, c.Send(ctx, bundleControl(1, openflow.BundleOpenRequest),
+		add(flowMod(1)), add(bad), add(flowMod(3)), bundleControl(1, openflow.BundleCloseRequest),
+		bundleControl(1, openflow.BundleCommitRequest)))
+	require.Error(t, c.Barrier(ctx))
+	require.Equal(t, 2, strings.Count(s.flows(), "cookie="), "not atomic by itself")
+}
+
+func benchmarkCommit(b *testing.B, n int) {
+	s, ok := startOVS(b)
+	if !ok {
+		b.Fatal("benchmarks need Open vSwitch: leave out -short")
+	}
+	c := s.switchConn(Config{})
+	ctx := context.Background()
+	ms := messages(0, n)
+	for b.Loop() {
+		if err := c.Commit(ctx, ms); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/float64(n), "µs/flow-mod")
+}
+
+func BenchmarkCommit(b *testing.B) {
+	for _, n := range []int{1, 10, 1000, 10000} {
+		b.Run(fmt.Sprintf("%d", n), func(b *testing.B) { benchmarkCommit(b, n) })
+	}
+}
+
+func BenchmarkBarrier(b *testing.B) {
+	s, ok := startOVS(b)
+	if !ok {
+		b.Fatal("benchmarks need Open vSwitch: leave out -short")
+	}
+	c := s.switchConn(Config{})
+	for b.Loop() {
+		if err := c.Barrier(context.Background()); err != nil && !errors.Is(err, context.Canceled) {
+			b.Fatal(err)
+		}
+	}
+}
