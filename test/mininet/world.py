@@ -126,15 +126,20 @@ class World:
 
     # Taps
 
-    def tap(self, src, dst, match=None, direction="both", wait=WAIT, **fields):
-        """POST a tap, wait until it is active, return its id. NotReady when it is not."""
+    def tap(self, src, dst, match=None, direction="both", wait=WAIT, state="active", until_active=False, **fields):
+        """POST a tap, wait until it is in the state, return its id. NotReady when it is not.
+
+        until_active: poll the tap's status instead of waiting in the POST, as a script would.
+        """
         self._taps += 1
         id = fields.pop("id", f"t{self._taps}")
         body = dict({"id": id, "src": src.name, "dst": dst.name, "direction": direction, "action": "forward"}, **fields)
         if match is not None:
             body["match"] = match
-        got = self.api.create("taps", body, wait=wait)
-        if got["status"]["state"] != "active":
+        got = self.api.create("taps", body, wait=None if until_active else wait)
+        if until_active:
+            got = self.api.wait_state("taps", id, state, timeout=WAIT)
+        if got["status"]["state"] != state:
             raise NotReady(f"tap {id} after {wait} s: {got['status']}")
         return id
 
@@ -210,3 +215,17 @@ def _numbered(build, size):
     if size is None:
         return lambda n: build(frames.numbered(n))
     return lambda n: frames.fill(build, size, n)
+
+
+def exact(check, what, web, peer, ids, count=200):
+    """web is tapped to ids, both ways: a plain count of its copies under traffic with peer."""
+    with Captures(web, peer, ids) as at:
+        with sending(web, mixed(udp(web, peer), broadcast(web))) as out, sending(peer, mixed(udp(peer, web), broadcast(peer))) as into:
+            out.wait_sent(count)
+            into.wait_sent(count)
+            out.stop()
+            into.stop()
+        at.settle()
+    check.same(f"{what}: {peer.name} gets every frame of {web.name}", out.sent, at[peer].frames)
+    check.same(f"{what}: {web.name} gets every frame of {peer.name}", into.sent, at[web].frames)
+    return check.same(f"{what}: the monitor gets one copy of each", out.sent + into.sent, at[ids].frames)

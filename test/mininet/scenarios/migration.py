@@ -1,0 +1,108 @@
+"""A VM that moves to another node takes its taps along, and leaves nothing behind."""
+
+from collections import Counter
+
+import frames
+import ofdump
+from traffic import Captures
+from world import WAIT, exact, mixed, sending, tcp, udp
+
+
+def run(w, check):
+    w.network("shop")
+    # web starts on n2, so that n1 is first seen without it: what n1 must look like again.
+    web, peer, near = w.vms("shop", ("web", "n2"), ("peer", "n2"), ("near", "n1"))
+    ids, = w.monitors(("ids", "n3"))
+    w.tap(web, ids)
+    without_web = w.lab.snapshot()["n1"]
+
+    move(w, check, web, peer, ids, "n1")
+    move(w, check, web, peer, ids, "n2")
+    left = ofdump.difference({"n1": without_web}, {"n1": w.lab.snapshot()["n1"]})
+    check.that("nothing of the port is left on the node that it moved away from", not left, "\n".join(left))
+    move(w, check, web, peer, ids, "n3")  # to the monitor's own node
+    move(w, check, web, peer, ids, "n1")
+    w.reset()
+    both_ends_tapped(w, check)
+    by_way_of_nowhere(w, check)
+
+
+def move(w, check, web, peer, ids, to, title=""):
+    """Move web under 1,000 numbered frames a second each way."""
+    title = f"{title}{web.node.name} to {to}, monitor on {ids.node.name}"
+    with Captures(web, peer, ids) as at:
+        with sending(web, mixed(udp(web, peer), tcp(web, peer, v6=True))) as out, sending(peer, mixed(udp(peer, web), tcp(peer, web, v6=True))) as into:
+            out.wait_sent(500)
+            into.wait_sent(500)
+            w.lab.migrate(web, to)
+            w.wait_port(web)
+            back = resumed(at, out, web, peer) and resumed(at, into, peer, web)
+            out.wait_more(500)
+            into.wait_more(500)
+            out.stop()
+            into.stop()
+        at.settle()
+    check.that(f"{title}: traffic flows again", back)
+    for what, sender, sent, receiver in (("out", web, out.sent, peer), ("in", peer, into.sent, web)):
+        own = frames.mac(sender.mac)
+        received = [f for f in at[receiver].frames if f[6:12] == own]
+        copies = [f for f in at[ids].frames if f[6:12] == own]
+        problems = migration_problems(sent, received, copies)
+        lost = len(sent) - len(received)
+        check.that(f"{title}, {what}: each of {len(received)} frames that arrived was copied exactly once ({lost} frames lost in the move, "
+                   f"{len(copies) - len(received)} of them copied)", not problems and len(received) >= 500, problems)
+
+
+def resumed(at, sender, a, b):
+    """Wait until a frame that a sends from now on reaches b."""
+    now = len(sender.sent)
+    own = frames.mac(a.mac)
+    return at[b].wait_until(lambda f: f[6:12] == own and frames.number(f) >= now, WAIT)
+
+
+def migration_problems(sent, received, copies):
+    """Frames that arrived and were not copied once, copies that are no frames; as text."""
+    known, arrived, copied = set(sent), Counter(received), Counter(copies)
+    problems = [f"arrived {n} times: {frames.describe(f)}" for f, n in arrived.items() if n > 1]
+    problems += [f"arrived, and copied {copied[f]} times: {frames.describe(f)}" for f in arrived if copied[f] != 1]
+    problems += [f"copied {n} times: {frames.describe(f)}" for f, n in copied.items() if n > 1 and f not in arrived]
+    problems += [f"not as it was sent: {frames.describe(f)}" for f in {*arrived, *copied} if f not in known]
+    if len(problems) > 12:
+        problems = problems[:11] + [f"... {len(problems) - 12} more ...", problems[-1]]
+    return "\n".join(problems)
+
+
+def both_ends_tapped(w, check):
+    """With both endpoints tapped to the monitor, a move costs no copy and makes no second one."""
+    w.network("shop")
+    web, peer = w.vms("shop", ("web", "n1"), ("peer", "n2"))
+    ids, = w.monitors(("ids", "n3"))
+    w.tap(web, ids)
+    w.tap(peer, ids)
+    move(w, check, web, peer, ids, "n2", "both tapped, ")
+    move(w, check, web, peer, ids, "n1", "both tapped, ")
+    w.reset()
+
+
+def by_way_of_nowhere(w, check):
+    """A VM that is plugged nowhere for a while, and a monitor that moves."""
+    w.network("shop")
+    web, peer = w.vms("shop", ("web", "n1"), ("peer", "n2"))
+    ids, = w.monitors(("ids", "n3"))
+    tap = w.tap(web, ids)
+    w.lab.unplug(web)
+    port = w.api.wait_state("ports", web.name, "down", timeout=WAIT)
+    check.that("an unplugged port is down", port["status"]["state"] == "down")
+    state = w.api.wait_state("taps", tap, "pending", "degraded", timeout=WAIT)["status"]
+    check.that(f"its tap says why it does not work: {state.get('reason')}", web.name in state.get("reason", ""), state)
+    w.lab.plug(web, "n2")
+    w.wait_port(web)
+    w.api.wait_state("taps", tap, "active", timeout=WAIT)
+    w.warm([web, peer])
+    exact(check, "plugged in elsewhere", web, peer, ids)
+
+    w.lab.migrate(ids, "n1")
+    w.wait_port(ids)
+    w.api.wait_state("taps", tap, "active", timeout=WAIT)
+    exact(check, "after the monitor moved", web, peer, ids)
+    w.reset()
