@@ -1,0 +1,99 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// fail wraps an error once with the operation and the object.
+func (c *Collection[S, T]) fail(op, id string, err error) error {
+	return fmt.Errorf("%s %s %s: %w", op, singular(c.name), id, err)
+}
+
+// Get reads one object as it is now (linearizable). ErrNotFound, ErrUnavailable.
+func (c *Collection[S, T]) Get(ctx context.Context, id string) (*Object[S, T], error) {
+	if err := checkID(id); err != nil {
+		return nil, c.fail("get", id, err)
+	}
+	o, _, err := c.get(ctx, id)
+	if err != nil {
+		return nil, c.fail("get", id, err)
+	}
+	return o, nil
+}
+
+// get also gives the revision of the status key, 0 if there is none.
+func (c *Collection[S, T]) get(ctx context.Context, id string) (*Object[S, T], int64, error) {
+	r, err := c.s.read(ctx, clientv3.OpGet(objectKey(c.name, id)), clientv3.OpGet(statusKey(c.name, id)))
+	if err != nil {
+		return nil, 0, err
+	}
+	return c.decode(id, first(r, 0), first(r, 1))
+}
+
+// first is the key that the i-th operation of a transaction read, nil if it found none.
+func first(r *clientv3.TxnResponse, i int) *mvccpb.KeyValue {
+	if kvs := r.Responses[i].GetResponseRange().Kvs; len(kvs) > 0 {
+		return kvs[0]
+	}
+	return nil
+}
+
+func (c *Collection[S, T]) decode(id string, object, status *mvccpb.KeyValue) (*Object[S, T], int64, error) {
+	if object == nil {
+		return nil, 0, ErrNotFound
+	}
+	o, err := decodeObject[S, T](id, object)
+	if err != nil || status == nil {
+		return o, 0, err
+	}
+	o.Status, err = decodeStatus[T](status)
+	return o, status.ModRevision, err
+}
+
+// List reads all objects as of one revision, which it gives, sorted by id (linearizable).
+func (c *Collection[S, T]) List(ctx context.Context) ([]*Object[S, T], int64, error) {
+	objects, rev, err := c.s.scan(ctx, objectsPrefix+c.name+"/", 0)
+	if err != nil {
+		return nil, 0, fmt.Errorf("list %s: %w", c.name, err)
+	}
+	kvs, _, err := c.s.scan(ctx, statusPrefix+c.name+"/", rev)
+	if err != nil {
+		return nil, 0, fmt.Errorf("list %s: %w", c.name, err)
+	}
+	statuses := make(map[string]*mvccpb.KeyValue, len(kvs))
+	for _, kv := range kvs {
+		_, id, _ := splitKey(string(kv.Key), statusPrefix)
+		statuses[id] = kv
+	}
+	all := make([]*Object[S, T], 0, len(objects))
+	for _, kv := range objects {
+		_, id, _ := splitKey(string(kv.Key), objectsPrefix)
+		o := c.known(id, kv, statuses[id])
+		if o == nil {
+			if o, _, err = c.decode(id, kv, statuses[id]); err != nil {
+				return nil, 0, fmt.Errorf("list %s: %w", c.name, err)
+			}
+		}
+		all = append(all, o)
+	}
+	return all, rev, nil
+}
+
+// known gives the mirror's object where it is the same as what was just read: that saves decoding
+// it again.
+func (c *Collection[S, T]) known(id string, object, status *mvccpb.KeyValue) *Object[S, T] {
+	var statusRev int64
+	if status != nil {
+		statusRev = status.ModRevision
+	}
+	c.s.mirror.mu.Lock()
+	defer c.s.mirror.mu.Unlock()
+	if o := c.table.objects[id]; o != nil && o.Revision == object.ModRevision && c.table.statuses[id] == statusRev {
+		return o
+	}
+	return nil
+}

@@ -1,0 +1,131 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+var (
+	// ErrNotFound says that the object does not exist.
+	ErrNotFound = errors.New("not found")
+	// ErrUnavailable says that etcd could not serve and that nothing was written. Try again later.
+	ErrUnavailable = errors.New("store unavailable")
+	// ErrOutcomeUnknown says that a write was sent and its answer never came: it may or may not
+	// have happened, or may still happen. Read the object before deciding what to do.
+	ErrOutcomeUnknown = errors.New("outcome unknown")
+	// ErrClosed says that the store was closed.
+	ErrClosed = errors.New("store closed")
+)
+
+// An ExistsError says that another object has the id already.
+type ExistsError struct{ Collection, ID string }
+
+func (e *ExistsError) Error() string {
+	return fmt.Sprintf("%s %s exists already and is different", singular(e.Collection), e.ID)
+}
+
+// A RevisionError says that the object changed since the caller read it. Have is its revision now.
+type RevisionError struct{ Want, Have int64 }
+
+func (e *RevisionError) Error() string {
+	return fmt.Sprintf("the revision is %d, not %d", e.Have, e.Want)
+}
+
+// A ReferenceError says that Field names the object ID of Collection, which does not exist.
+type ReferenceError struct{ Field, Collection, ID string }
+
+func (e *ReferenceError) Error() string {
+	return fmt.Sprintf("%s: there is no %s %q", e.Field, singular(e.Collection), e.ID)
+}
+
+// An InUseError says that the object cannot be deleted because others refer to it. Users are their
+// ids, sorted, at most 100 of them; the ids may be of different collections.
+type InUseError struct {
+	Collection, ID string
+	Users          []string
+}
+
+func (e *InUseError) Error() string {
+	const most = 10
+	users, more := e.Users, ""
+	if len(users) > most {
+		users, more = users[:most], " and others"
+	}
+	return fmt.Sprintf("%s %s is in use by %s%s", singular(e.Collection), e.ID, strings.Join(users, ", "), more)
+}
+
+// A UniqueError says that the object Owner of the same collection has this value in Field already.
+type UniqueError struct{ Field, Value, Owner string }
+
+func (e *UniqueError) Error() string {
+	return fmt.Sprintf("%s: %s belongs to %s", e.Field, e.Value, e.Owner)
+}
+
+// readError says what a failed read means: every failure of a read is worth another try, unless
+// the caller gave up.
+func readError(err error) error {
+	return fmt.Errorf("%w: %w", ErrUnavailable, oneLine(err))
+}
+
+// writeError says what a failed write means. Only errors that prove that nothing was proposed to
+// the cluster are ErrUnavailable; whatever else happened, the write may have been done.
+func writeError(err error) error {
+	if errors.Is(err, rpctypes.ErrRequestTooLarge) || errors.Is(err, rpctypes.ErrTooManyOps) {
+		return fmt.Errorf("too large for one transaction: %w", err)
+	}
+	if notSent(err) {
+		return fmt.Errorf("%w: %w", ErrUnavailable, oneLine(err))
+	}
+	return fmt.Errorf("%w: %w", ErrOutcomeUnknown, oneLine(err))
+}
+
+// notSent reports whether the error proves that the request was not proposed.
+func notSent(err error) bool {
+	for _, e := range []error{
+		rpctypes.ErrNoLeader, rpctypes.ErrNoSpace, rpctypes.ErrTooManyRequests, rpctypes.ErrPermissionDenied,
+		rpctypes.ErrUserEmpty, rpctypes.ErrInvalidAuthToken, rpctypes.ErrCorrupt, rpctypes.ErrNotCapable,
+	} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	// grpc gives a connection that was never made no code of its own.
+	return strings.Contains(err.Error(), "Error while dialing")
+}
+
+// transient reports whether the same request may succeed by itself a moment later.
+func transient(err error) bool {
+	return errors.Is(err, rpctypes.ErrNoLeader) || errors.Is(err, rpctypes.ErrTooManyRequests) ||
+		strings.Contains(err.Error(), "Error while dialing")
+}
+
+// oneLine keeps what errors.Is can find and makes the text fit on a line.
+func oneLine(err error) error {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("no answer in time (%w)", context.DeadlineExceeded)
+	case strings.ContainsAny(err.Error(), "\n\r"):
+		return &flatError{err}
+	}
+	return err
+}
+
+type flatError struct{ err error }
+
+func (e *flatError) Error() string { return strings.Join(strings.Fields(e.err.Error()), " ") }
+func (e *flatError) Unwrap() error { return e.err }
+
+// isUnavailable reports grpc's own "Unavailable", in whatever it is wrapped.
+func isUnavailable(err error) bool {
+	var e rpctypes.EtcdError
+	if errors.As(err, &e) {
+		return e.Code() == codes.Unavailable
+	}
+	return status.Code(err) == codes.Unavailable
+}

@@ -1,0 +1,71 @@
+package store
+
+import (
+	"net/url"
+	"strings"
+
+	"github.com/flowtap/flowtap/topology"
+)
+
+// The keys, all under one prefix:
+//
+//	/flowtap/v1/schema                                         version of all that follows
+//	/flowtap/v1/objects/<collection>/<id>                      what the user wants
+//	/flowtap/v1/status/<collection>/<id>                       what the controller observed
+//	/flowtap/v1/refs/<collection>/<id>/<user collection>/<id>  who refers to the object
+//	/flowtap/v1/unique/<name>/<value>                          id of the owner of the value
+//	/flowtap/v1/siblings/<src>                                 put by every change of the taps of a port
+//	/flowtap/v1/labels/<key>                                   a tunnel label, decimal
+//	/flowtap/v1/counters/<name>                                next free number, decimal
+const (
+	prefix        = "/flowtap/v1/"
+	schemaKey     = prefix + "schema"
+	objectsPrefix = prefix + "objects/"
+	statusPrefix  = prefix + "status/"
+	refsPrefix    = prefix + "refs/"
+	uniquePrefix  = prefix + "unique/"
+	guardPrefix   = prefix + "siblings/"
+	labelsPrefix  = prefix + "labels/"
+	counterPrefix = prefix + "counters/"
+)
+
+// Collections by name, in the order in which a Reset batch lists them: what is referred to comes
+// before what refers to it.
+const (
+	CollectionNodes    = "nodes"
+	CollectionNetworks = "networks"
+	CollectionPorts    = "ports"
+	CollectionTaps     = "taps"
+	CollectionLabels   = "labels"
+)
+
+func singular(collection string) string { return strings.TrimSuffix(collection, "s") }
+
+func objectKey(collection, id string) string { return objectsPrefix + collection + "/" + id }
+func statusKey(collection, id string) string { return statusPrefix + collection + "/" + id }
+func guardKey(src string) string             { return guardPrefix + src }
+func labelKey(key string) string             { return labelsPrefix + key }
+func counterKey(name string) string          { return counterPrefix + name }
+
+// refsOf is the prefix of everybody who refers to an object.
+func refsOf(collection, id string) string { return refsPrefix + collection + "/" + id + "/" }
+
+func refKey(r ref, userCollection, user string) string {
+	return refsOf(r.collection, r.id) + userCollection + "/" + user
+}
+
+func uniqueKey(u unique) string { return uniquePrefix + u.name + "/" + url.PathEscape(u.value) }
+
+// splitKey takes "<collection>/<id>" apart.
+func splitKey(key, prefix string) (collection, id string, ok bool) {
+	return strings.Cut(strings.TrimPrefix(key, prefix), "/")
+}
+
+// checkID keeps an id from reaching another object's keys. What else an id may look like is the
+// caller's business.
+func checkID(id string) error {
+	if id == "" || len(id) > 255 || strings.ContainsAny(id, "/\x00") {
+		return &topology.FieldError{Field: "id", Detail: "must have 1 to 255 characters and no slash"}
+	}
+	return nil
+}

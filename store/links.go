@@ -1,0 +1,74 @@
+package store
+
+import (
+	"slices"
+
+	"github.com/flowtap/flowtap/flowtap"
+	"github.com/flowtap/flowtap/topology"
+)
+
+// links are the ties between an object and the rest of the store, all of which the transaction that
+// writes the object proves.
+type links struct {
+	refs    []ref
+	uniques []unique
+	// src is the port whose set of taps this object belongs to; only taps have one.
+	src string
+	// owned is the port whose sibling guard dies with the object; only ports have one.
+	owned string
+}
+
+// ref is a field that names another object.
+type ref struct{ field, collection, id string }
+
+// unique is a value that only one object may have. value is the index key, shown what the user wrote.
+type unique struct{ field, name, value, shown string }
+
+func nodeLinks(_ string, n *topology.Node) links {
+	l := links{uniques: []unique{
+		{"datapath_id", "node.datapath_id", n.DatapathID.String(), n.DatapathID.String()},
+	}}
+	if n.TunnelIP.IsValid() {
+		ip := n.TunnelIP.Unmap().String()
+		l.uniques = append(l.uniques, unique{"tunnel_ip", "node.tunnel_ip", ip, ip})
+	}
+	return l
+}
+
+func networkLinks(string, *topology.Network) links { return links{} }
+
+// portLinks: a monitor is in no network, so its addresses are not held against anybody's.
+func portLinks(id string, p *topology.Port) links {
+	l := links{owned: id}
+	if p.Network != "" || p.Kind != topology.KindMonitor {
+		l.refs = append(l.refs, ref{"network", CollectionNetworks, p.Network})
+	}
+	name := p.Interface
+	if name == "" {
+		name = id
+	}
+	l.uniques = append(l.uniques, unique{"interface", "port.interface", name, name})
+	if p.Network == "" {
+		return l
+	}
+	if !p.MAC.IsZero() {
+		l.uniques = append(l.uniques, unique{"mac", "port.mac", p.Network + "/" + p.MAC.String(), p.MAC.String()})
+	}
+	for _, a := range p.IPs {
+		ip := a.Unmap().String()
+		u := unique{"ips", "port.ip", p.Network + "/" + ip, ip}
+		if !slices.Contains(l.uniques, u) {
+			l.uniques = append(l.uniques, u)
+		}
+	}
+	return l
+}
+
+// tapLinks: a tap towards a pool has no dst.
+func tapLinks(_ string, t *flowtap.Tap) links {
+	l := links{src: t.Src, refs: []ref{{"src", CollectionPorts, t.Src}}}
+	if t.Dst != "" || t.DstPool == "" {
+		l.refs = append(l.refs, ref{"dst", CollectionPorts, t.Dst})
+	}
+	return l
+}

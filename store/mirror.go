@@ -1,0 +1,215 @@
+package store
+
+import (
+	"context"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/flowtap/flowtap/flowtap"
+	"github.com/flowtap/flowtap/topology"
+)
+
+// mirror is a copy of the store in memory, fed by the one watch that everything shares. It is
+// complete up to its revision and may be behind etcd; whoever needs to know compares revisions.
+type mirror struct {
+	s   *Store
+	log *slog.Logger
+	// lastWrite is the latest revision at which this process changed the taps of a port.
+	lastWrite atomic.Int64
+
+	// mu guards all below. Nothing that may block is done under it.
+	mu sync.Mutex
+	// rev is the revision up to which every change has been applied; 0 before the first list.
+	rev      int64
+	nodes    *table[topology.Node, topology.NodeStatus]
+	networks *table[topology.Network, topology.NetworkStatus]
+	ports    *table[topology.Port, topology.PortStatus]
+	taps     *table[flowtap.Tap, flowtap.TapStatus]
+	tables   map[string]anyTable
+	labels   map[string]uint32
+	siblings siblings
+	// moved is closed when rev has changed, and replaced. nil: nobody waits.
+	moved     chan struct{}
+	followers map[*follower]struct{}
+}
+
+func newMirror(s *Store) *mirror {
+	m := &mirror{
+		s: s, log: s.log,
+		nodes:     newTable[topology.Node, topology.NodeStatus](),
+		networks:  newTable[topology.Network, topology.NetworkStatus](),
+		ports:     newTable[topology.Port, topology.PortStatus](),
+		taps:      newTable[flowtap.Tap, flowtap.TapStatus](),
+		labels:    map[string]uint32{},
+		followers: map[*follower]struct{}{},
+	}
+	m.tables = map[string]anyTable{
+		CollectionNodes: m.nodes, CollectionNetworks: m.networks,
+		CollectionPorts: m.ports, CollectionTaps: m.taps,
+	}
+	m.siblings.clear()
+	m.taps.changed = m.siblings.changed
+	return m
+}
+
+// list reads everything as of one revision and replaces the copy with it.
+func (m *mirror) list(ctx context.Context) (clusterID uint64, err error) {
+	r, err := m.s.read(ctx, clientv3.OpGet(schemaKey))
+	if err != nil {
+		return 0, err
+	}
+	rev := r.Header.Revision
+	var all [4][]*mvccpb.KeyValue
+	for i, p := range []string{objectsPrefix, statusPrefix, labelsPrefix, guardPrefix} {
+		if all[i], _, err = m.s.scan(ctx, p, rev); err != nil {
+			return 0, err
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, t := range m.tables {
+		t.clear()
+	}
+	clear(m.labels)
+	m.siblings.clear()
+	for _, kvs := range all {
+		for _, kv := range kvs {
+			m.lockedApply(&clientv3.Event{Type: mvccpb.PUT, Kv: kv})
+		}
+	}
+	m.siblings.listed(m.taps)
+	m.rev = rev
+	m.lastWrite.Store(0) // it may be of a history that is no more
+	for f := range m.followers {
+		f.lockedReset()
+	}
+	m.lockedMoved()
+	return r.Header.ClusterId, nil
+}
+
+// apply takes what the watch brought, which is whole revisions in order.
+func (m *mirror) apply(events []*clientv3.Event, rev int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var out []Event
+	for len(events) > 0 {
+		n, at := 1, events[0].Kv.ModRevision
+		for n < len(events) && events[n].Kv.ModRevision == at {
+			n++
+		}
+		out = append(out, m.lockedRevision(events[:n])...)
+		events = events[n:]
+	}
+	m.rev = max(m.rev, rev)
+	for f := range m.followers {
+		f.lockedAdd(out, m.rev)
+	}
+	m.lockedMoved()
+}
+
+// change is what one revision did to one object.
+type change struct {
+	collection, id string
+	object         bool // not its status alone
+}
+
+// lockedRevision applies one revision and gives one event for each object that it touched.
+func (m *mirror) lockedRevision(events []*clientv3.Event) []Event {
+	var changes []change
+	for _, e := range events {
+		c, ok := m.lockedApply(e)
+		if !ok {
+			continue
+		}
+		known := false
+		for i := range changes {
+			if changes[i].collection == c.collection && changes[i].id == c.id {
+				changes[i].object = changes[i].object || c.object
+				known = true
+			}
+		}
+		if !known {
+			changes = append(changes, c)
+		}
+	}
+	out := make([]Event, 0, len(changes))
+	for _, c := range changes {
+		e := Event{Collection: c.collection, ID: c.id}
+		if c.collection == CollectionLabels {
+			if n, ok := m.labels[c.id]; ok {
+				e.Object = n
+			}
+		} else if o, ok := m.tables[c.collection].get(c.id); ok {
+			e.Object, e.StatusOnly = o, !c.object
+		} else if !c.object {
+			continue // the status of something that is not there
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+// lockedApply applies one key. It reports false where the key means nothing to a follower.
+func (m *mirror) lockedApply(e *clientv3.Event) (change, bool) {
+	key, gone := string(e.Kv.Key), e.Type == mvccpb.DELETE
+	switch {
+	case strings.HasPrefix(key, objectsPrefix):
+		collection, id, _ := splitKey(key, objectsPrefix)
+		t := m.tables[collection]
+		if t == nil {
+			return change{}, false
+		}
+		if gone {
+			t.removeObject(id)
+		} else if err := t.putObject(id, e.Kv); err != nil {
+			m.log.Error("object left out", "collection", collection, "id", id, "error", err)
+		}
+		return change{collection, id, true}, true
+	case strings.HasPrefix(key, statusPrefix):
+		collection, id, _ := splitKey(key, statusPrefix)
+		t := m.tables[collection]
+		if t == nil {
+			return change{}, false
+		}
+		if gone {
+			t.removeStatus(id)
+		} else if err := t.putStatus(id, e.Kv); err != nil {
+			m.log.Error("status left out", "collection", collection, "id", id, "error", err)
+		}
+		return change{collection, id, false}, true
+	case strings.HasPrefix(key, labelsPrefix):
+		id := strings.TrimPrefix(key, labelsPrefix)
+		if gone {
+			delete(m.labels, id)
+		} else if n, err := strconv.ParseUint(string(e.Kv.Value), 10, 24); err != nil {
+			m.log.Error("label left out", "key", id, "error", err)
+		} else {
+			m.labels[id] = uint32(n)
+		}
+		return change{CollectionLabels, id, true}, true
+	case strings.HasPrefix(key, guardPrefix):
+		m.siblings.guard(strings.TrimPrefix(key, guardPrefix), e.Kv.ModRevision, gone)
+	}
+	return change{}, false
+}
+
+func (m *mirror) lockedMoved() {
+	if m.moved != nil {
+		close(m.moved)
+		m.moved = nil
+	}
+}
+
+// lockedWait gives a channel that is closed when the copy has changed.
+func (m *mirror) lockedWait() <-chan struct{} {
+	if m.moved == nil {
+		m.moved = make(chan struct{})
+	}
+	return m.moved
+}

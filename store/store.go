@@ -1,0 +1,194 @@
+package store
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/flowtap/flowtap/flowtap"
+	"github.com/flowtap/flowtap/topology"
+)
+
+// Config says which etcd to use.
+type Config struct {
+	// Endpoints are the client URLs of an external cluster. Empty means an embedded etcd in DataDir.
+	Endpoints []string
+	// DataDir belongs to one process at a time. It is made if it does not exist.
+	DataDir string
+	// Logger gets what the store and etcd have to say; nil discards it. What etcd calls information
+	// and warnings is logged at debug level.
+	Logger *slog.Logger
+	// DialTimeout bounds how long Open waits for etcd to serve; zero means 5 s.
+	DialTimeout time.Duration
+	// TLS is for https endpoints.
+	TLS *tls.Config
+}
+
+func (c *Config) validate() error {
+	switch {
+	case len(c.Endpoints) == 0 && c.DataDir == "":
+		return errors.New("store: either Endpoints or DataDir must be given")
+	case c.DialTimeout < 0:
+		return fmt.Errorf("store: DialTimeout is negative (%s)", c.DialTimeout)
+	}
+	for _, e := range c.Endpoints {
+		if strings.TrimSpace(e) == "" {
+			return errors.New("store: Endpoints has an empty entry")
+		}
+	}
+	return nil
+}
+
+// Store is one connection to etcd. Its methods may be called concurrently.
+type Store struct {
+	client  *clientv3.Client
+	member  *member // nil with an external cluster
+	log     *slog.Logger
+	numbers *numbers
+	mirror  *mirror
+
+	nodes    *Collection[topology.Node, topology.NodeStatus]
+	networks *Collection[topology.Network, topology.NetworkStatus]
+	ports    *Collection[topology.Port, topology.PortStatus]
+	taps     *Collection[flowtap.Tap, flowtap.TapStatus]
+
+	// done ends every goroutine of the store; children counts them.
+	done     context.Context
+	stop     context.CancelFunc
+	children sync.WaitGroup
+	// closing guards closed and each children.Add against Close.
+	closing sync.Mutex
+	closed  bool
+}
+
+// Open connects to etcd, or starts the embedded one, and returns when it has answered a linearizable
+// read. Its errors are one line and say what to look at.
+func Open(ctx context.Context, c Config) (*Store, error) {
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.DialTimeout == 0 {
+		c.DialTimeout = 5 * time.Second
+	}
+	s := &Store{log: c.Logger}
+	where := "etcd at " + strings.Join(c.Endpoints, ",")
+	var err error
+	if len(c.Endpoints) == 0 {
+		where = "the embedded etcd in " + c.DataDir
+		if s.member, err = startMember(ctx, c.DataDir, c.DialTimeout, c.Logger); err != nil {
+			return nil, fmt.Errorf("%s: %w", where, err)
+		}
+		s.client = s.member.client
+	} else if s.client, err = dial(c); err != nil {
+		return nil, fmt.Errorf("%s: %w", where, oneLine(err))
+	}
+	s.done, s.stop = context.WithCancel(context.Background())
+	s.numbers = newNumbers(s)
+	s.mirror = newMirror(s)
+	s.nodes = newCollection(s, CollectionNodes, nodeLinks, s.mirror.nodes)
+	s.networks = newCollection(s, CollectionNetworks, networkLinks, s.mirror.networks)
+	s.ports = newCollection(s, CollectionPorts, portLinks, s.mirror.ports)
+	s.taps = newCollection(s, CollectionTaps, tapLinks, s.mirror.taps)
+
+	ready, cancel := context.WithTimeout(ctx, c.DialTimeout)
+	defer cancel()
+	if err := s.Ready(ready); err != nil {
+		if hint := probe(c.Endpoints); hint != nil {
+			err = hint
+		}
+		_ = s.Close()
+		return nil, fmt.Errorf("%s cannot be reached: %w", where, err)
+	}
+	if err := s.checkSchema(ready); err != nil {
+		_ = s.Close()
+		return nil, fmt.Errorf("%s: %w", where, err)
+	}
+	s.start(s.mirror.run)
+	return s, nil
+}
+
+func newCollection[S, T any](s *Store, name string, links func(string, *S) links, t *table[S, T]) *Collection[S, T] {
+	return &Collection[S, T]{s: s, name: name, links: links, table: t}
+}
+
+// dial makes a client; it does not wait for a connection.
+func dial(c Config) (*clientv3.Client, error) {
+	return clientv3.New(clientv3.Config{
+		Endpoints:   c.Endpoints,
+		DialTimeout: c.DialTimeout,
+		TLS:         c.TLS,
+		Logger:      zapTo(c.Logger, nil),
+		// A member that vanished without a word is noticed after 13 s at most. etcd refuses pings that are
+		// less than 5 s apart.
+		DialKeepAliveTime:    10 * time.Second,
+		DialKeepAliveTimeout: 3 * time.Second,
+	})
+}
+
+// probe says why no endpoint can be reached, which a time-out does not. It gives nil when one can.
+func probe(endpoints []string) error {
+	var last error
+	for _, e := range endpoints {
+		host := e
+		if u, err := url.Parse(e); err == nil && u.Host != "" {
+			host = u.Host
+		}
+		conn, err := net.DialTimeout("tcp", host, time.Second)
+		if err == nil {
+			_ = conn.Close()
+			return nil
+		}
+		last = err
+	}
+	return last
+}
+
+// Ready answers nil when etcd serves linearizable reads, and with them writes.
+func (s *Store) Ready(ctx context.Context) error {
+	_, err := s.read(ctx, clientv3.OpGet(schemaKey, clientv3.WithKeysOnly()))
+	return err
+}
+
+// EtcdClient is the client that the store uses; it is closed with the store.
+func (s *Store) EtcdClient() *clientv3.Client { return s.client }
+
+// Close ends every follower, waits for everything that the store started and stops the embedded
+// etcd. Calls that are under way fail. A second Close does nothing.
+func (s *Store) Close() error {
+	s.closing.Lock()
+	if s.closed {
+		s.closing.Unlock()
+		return nil
+	}
+	s.closed = true
+	s.closing.Unlock()
+	s.stop()
+	s.children.Wait()
+	if s.member != nil {
+		return s.member.close()
+	}
+	return s.client.Close()
+}
+
+// start runs f, which must end with the store's context, unless the store is closed.
+func (s *Store) start(f func(context.Context)) bool {
+	s.closing.Lock()
+	defer s.closing.Unlock()
+	if s.closed {
+		return false
+	}
+	s.children.Go(func() { f(s.done) })
+	return true
+}

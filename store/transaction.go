@@ -1,0 +1,113 @@
+package store
+
+import (
+	"slices"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// write is one transaction on one object: the conditions, what to do if they hold, and what to read
+// if they do not, so that the answer itself says which one failed.
+type write struct {
+	collection, id, key string
+	cmps                []clientv3.Cmp
+	then                []clientv3.Op
+	refs                []ref    // must exist
+	uniques             []unique // must be free
+}
+
+func newWrite(collection, id string) *write {
+	return &write{collection: collection, id: id, key: objectKey(collection, id)}
+}
+
+func (w *write) require(c clientv3.Cmp) { w.cmps = append(w.cmps, c) }
+
+// tie turns the ties that the object had into those that it will have. Ties that stay are proven
+// already by the keys that they left: a referred object cannot be deleted, a value not be taken.
+func (w *write) tie(is, was links) {
+	isRefs, wasRefs := refKeys(is, w), refKeys(was, w)
+	for i, r := range is.refs {
+		if slices.Contains(wasRefs, isRefs[i]) {
+			continue
+		}
+		w.refs = append(w.refs, r)
+		w.require(clientv3.Compare(clientv3.Version(objectKey(r.collection, r.id)), ">", 0))
+		if !slices.Contains(isRefs[:i], isRefs[i]) { // etcd puts no key twice in a transaction
+			w.then = append(w.then, clientv3.OpPut(isRefs[i], ""))
+		}
+	}
+	for i, k := range wasRefs {
+		if !slices.Contains(isRefs, k) && !slices.Contains(wasRefs[:i], k) {
+			w.then = append(w.then, clientv3.OpDelete(k))
+		}
+	}
+	isUniques, wasUniques := uniqueKeys(is), uniqueKeys(was)
+	for i, u := range is.uniques {
+		if slices.Contains(wasUniques, isUniques[i]) {
+			continue
+		}
+		w.uniques = append(w.uniques, u)
+		w.require(clientv3.Compare(clientv3.Version(isUniques[i]), "=", 0))
+		w.then = append(w.then, clientv3.OpPut(isUniques[i], w.id))
+	}
+	for _, k := range wasUniques {
+		if !slices.Contains(isUniques, k) {
+			w.then = append(w.then, clientv3.OpDelete(k))
+		}
+	}
+}
+
+func refKeys(l links, w *write) (keys []string) {
+	for _, r := range l.refs {
+		keys = append(keys, refKey(r, w.collection, w.id))
+	}
+	return keys
+}
+
+func uniqueKeys(l links) (keys []string) {
+	for _, u := range l.uniques {
+		keys = append(keys, uniqueKey(u))
+	}
+	return keys
+}
+
+// guard requires that the siblings are those that were checked, and tells all other writers that
+// the taps of each src change.
+func (w *write) guard(g guard, srcs ...string) {
+	if g.f != nil {
+		w.require(clientv3.Compare(clientv3.ModRevision(guardKey(g.src)), "=", g.rev))
+	}
+	for i, src := range srcs {
+		if src != "" && !slices.Contains(srcs[:i], src) {
+			w.then = append(w.then, clientv3.OpPut(guardKey(src), ""))
+		}
+	}
+}
+
+// otherwise is what the transaction reads if a condition does not hold: the object, its status, each
+// reference, each unique value.
+func (w *write) otherwise() []clientv3.Op {
+	ops := []clientv3.Op{clientv3.OpGet(w.key), clientv3.OpGet(statusKey(w.collection, w.id))}
+	for _, r := range w.refs {
+		ops = append(ops, clientv3.OpGet(objectKey(r.collection, r.id), clientv3.WithKeysOnly()))
+	}
+	for _, u := range w.uniques {
+		ops = append(ops, clientv3.OpGet(uniqueKey(u)))
+	}
+	return ops
+}
+
+// why says which tie made the transaction fail; nil if it was none of them.
+func (w *write) why(r *clientv3.TxnResponse) error {
+	for i, ref := range w.refs {
+		if first(r, 2+i) == nil {
+			return &ReferenceError{ref.field, ref.collection, ref.id}
+		}
+	}
+	for i, u := range w.uniques {
+		if kv := first(r, 2+len(w.refs)+i); kv != nil {
+			return &UniqueError{u.field, u.shown, string(kv.Value)}
+		}
+	}
+	return nil
+}
