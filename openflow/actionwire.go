@@ -35,6 +35,9 @@ func appendAction(b []byte, a Action) ([]byte, error) {
 		b = be.AppendUint16(b, a.MaxLen)
 		return append(b, zeros[:6]...), nil
 	case SetField:
+		if a.Field == FieldInPort {
+			return appendSetInPort(b, a)
+		}
 		n := a.Field.Size()
 		if n == 0 {
 			return nil, fmt.Errorf("set_field of unknown %v", a.Field)
@@ -112,10 +115,27 @@ func decodeAction(b []byte) Action {
 func decodeSetField(b []byte) (SetField, bool) {
 	header := be.Uint32(b[4:])
 	a := SetField{Field: Field(header >> 9)}
+	if header == nxmInPort && len(b) == 16 {
+		return Set(FieldInPort, uint64(nxPort32(be.Uint16(b[8:])))), true
+	}
 	n := a.Field.Size()
-	if n == 0 || header>>8&1 == 1 || int(header&0xff) != n || len(b) != (8+n+7)/8*8 {
+	if n == 0 || header>>8&1 == 1 || int(header&0xff) != n || len(b) != (8+n+7)/8*8 || a.Field == FieldInPort {
 		return SetField{}, false
 	}
 	copy(a.Value[:], b[8:8+n])
 	return a, true
+}
+
+// nxmInPort is the header of NXM_OF_IN_PORT. Open vSwitch 3.1 refuses to set the 32-bit
+// OXM_OF_IN_PORT (OFPBAC_BAD_SET_ARGUMENT) and sets this instead.
+const nxmInPort = 2
+
+func appendSetInPort(b []byte, a SetField) ([]byte, error) {
+	port, err := nxPort16(PortNo(be.Uint32(a.Value[:])))
+	if err != nil {
+		return nil, fmt.Errorf("set_field of in_port: %w", err)
+	}
+	b = be.AppendUint32(b, uint32(actSetField)<<16|16)
+	b = be.AppendUint32(b, nxmInPort)
+	return append(be.AppendUint16(b, port), zeros[:6]...), nil
 }

@@ -6,7 +6,7 @@ import "fmt"
 type fieldInfo struct {
 	name string // ovs-ofctl spelling
 	bits uint8
-	size uint8 // bytes on the wire; zero for a field that we do not know
+	size uint8 // bytes on the wire; zero for a field that we do not know; by default what bits need
 	full [16]byte
 }
 
@@ -31,7 +31,7 @@ var fields = func() (t [numFields]fieldInfo) {
 		FieldARPSPA: {name: "arp_spa", bits: 32}, FieldARPTPA: {name: "arp_tpa", bits: 32},
 		FieldARPSHA: {name: "arp_sha", bits: 48}, FieldARPTHA: {name: "arp_tha", bits: 48},
 		FieldIPv6Src: {name: "ipv6_src", bits: 128}, FieldIPv6Dst: {name: "ipv6_dst", bits: 128},
-		FieldIPv6Label: {name: "ipv6_label", bits: 20}, FieldICMPv6Type: {name: "icmpv6_type", bits: 8},
+		FieldIPv6Label: {name: "ipv6_label", bits: 20, size: 4}, FieldICMPv6Type: {name: "icmpv6_type", bits: 8},
 		FieldICMPv6Code: {name: "icmpv6_code", bits: 8}, FieldNDTarget: {name: "nd_target", bits: 128},
 		FieldNDSLL: {name: "nd_sll", bits: 48}, FieldNDTLL: {name: "nd_tll", bits: 48},
 		FieldTunnelID: {name: "tun_id", bits: 64}, FieldTunSrc: {name: "tun_src", bits: 32},
@@ -47,7 +47,7 @@ var fields = func() (t [numFields]fieldInfo) {
 
 // filled adds what follows from the number of bits.
 func (i fieldInfo) filled() fieldInfo {
-	i.size = (i.bits + 7) / 8
+	i.size = max(i.size, (i.bits+7)/8)
 	for n := int(i.size)*8 - int(i.bits); n < int(i.size)*8; n++ {
 		i.full[n/8] |= 0x80 >> (n % 8)
 	}

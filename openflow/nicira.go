@@ -13,17 +13,17 @@ const (
 	nxOutputTrunc   = 39
 )
 
-// nxPort16 is a port number in the 16 bits that these actions have. Reserved numbers keep their
-// low half.
+// nxPort16 is a port number in the 16 bits that these actions have. 0xff00 and above stand for
+// 0xffffff00 and above (ovs-fields(7), in_port_oxm).
 func nxPort16(p PortNo) (uint16, error) {
-	if p >= PortInPort || p < 0xff00 {
+	if p >= PortMax || p < 0xff00 {
 		return uint16(p), nil
 	}
 	return 0, fmt.Errorf("port %d does not fit 16 bits", p)
 }
 
 func nxPort32(p uint16) PortNo {
-	if p >= 0xfff8 {
+	if p >= 0xff00 {
 		return PortNo(p) | 0xffff0000
 	}
 	return PortNo(p)
@@ -69,9 +69,6 @@ func appendNicira(b []byte, a Action) ([]byte, error) {
 // decodeNicira reads a Nicira action of at least 16 bytes; nil when it is not one of ours.
 func decodeNicira(b []byte) Action {
 	port := nxPort32(be.Uint16(b[10:]))
-	if _, err := nxPort16(port); err != nil {
-		return nil
-	}
 	switch subtype := be.Uint16(b[8:]); {
 	case subtype == nxResubmit && len(b) == 16:
 		// Open vSwitch returns this form for a resubmit to the present table.
