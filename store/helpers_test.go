@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"sync"
 	"testing"
 	"time"
 
@@ -43,8 +44,9 @@ func openStore(t testing.TB, c Config) *Store {
 // etcd is an ordinary server on loopback TCP.
 type etcd struct {
 	*embed.Etcd
-	url  string
-	port int
+	url   string
+	port  int
+	close func()
 }
 
 // startEtcd starts a server; port 0 chooses one.
@@ -61,9 +63,10 @@ func startEtcd(t testing.TB, dir string, port int) *etcd {
 	e, err := embed.StartEtcd(c)
 	require.NoError(t, err)
 	<-e.Server.ReadyNotify()
-	t.Cleanup(e.Close)
+	stop := sync.OnceFunc(e.Close)
+	t.Cleanup(stop)
 	at := netip.MustParseAddrPort(e.Clients[0].Addr().String())
-	return &etcd{e, "http://" + at.String(), int(at.Port())}
+	return &etcd{e, "http://" + at.String(), int(at.Port()), stop}
 }
 
 func testContext(t testing.TB) context.Context {
