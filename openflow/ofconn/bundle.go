@@ -165,8 +165,9 @@ func (b *bundle) fill(ctx context.Context) error {
 	if err := p.add(b.xid(0), b.control(openflow.BundleOpenRequest)); err != nil {
 		return err
 	}
+	add := openflow.BundleAdd{BundleID: b.id, Flags: bundleFlags}
 	for i, m := range b.ms {
-		add := openflow.BundleAdd{BundleID: b.id, Flags: bundleFlags, Message: m}
+		add.Message = m
 		if err := p.encode(b.xid(i+1), &add); err != nil {
 			return &CommitError{Index: i, Message: m, Err: err}
 		}

@@ -27,6 +27,8 @@ func Handshake(ctx context.Context, nc net.Conn, config Config) (*Conn, error) {
 		fmt.Errorf("handshake not done in %v", config.HandshakeTimeout))
 	defer cancel()
 	c := newConn(nc, config)
+	// Urgent, so that it comes before whatever the reader may have to answer.
+	c.enqueueUrgent(c.x.take(1), &openflow.Hello{Versions: []uint8{openflow.Version}})
 	c.start()
 	if err := c.shakeHands(ctx); err != nil {
 		if errors.Is(err, ErrVersion) {
@@ -40,9 +42,6 @@ func Handshake(ctx context.Context, nc net.Conn, config Config) (*Conn, error) {
 }
 
 func (c *Conn) shakeHands(ctx context.Context) error {
-	if err := c.Send(ctx, &openflow.Hello{Versions: []uint8{openflow.Version}}); err != nil {
-		return err
-	}
 	select {
 	case err := <-c.hello:
 		if err != nil {

@@ -34,11 +34,11 @@ func (c *Conn) write() {
 	}()
 	w := bufio.NewWriterSize(&deadlineWriter{c.nc, c.c.WriteTimeout, &c.count.bytesOut}, pieceSize)
 	for {
-		out, live := c.nextOutgoing()
-		if !live {
-			if err := w.Flush(); err != nil {
-				c.fail(writeError(err))
-			}
+		out, more := c.nextOutgoing()
+		if !more {
+			return
+		}
+		if out.n == 0 { // shut: every message before was flushed, see below
 			c.fail(c.shutReason)
 			return
 		}
@@ -54,31 +54,29 @@ func (c *Conn) write() {
 	}
 }
 
-// nextOutgoing waits for something to write; urgent first. It reports false when the connection
-// was shut and all is written, or has ended.
-func (c *Conn) nextOutgoing() (outgoing, bool) {
+// nextOutgoing waits for something to write; urgent first. It gives nothing when the connection
+// was shut and all is written, and reports false when it has ended.
+func (c *Conn) nextOutgoing() (out outgoing, more bool) {
 	select {
-	case out := <-c.urgent:
+	case out = <-c.urgent:
 		return out, true
 	default:
 	}
 	select {
 	case <-c.done:
 		return outgoing{}, false
-	case out := <-c.urgent:
+	case out = <-c.urgent:
 		return out, true
-	case out := <-c.queue:
+	case out = <-c.queue:
 		return out, true
 	case <-c.closing:
 	}
 	select {
-	case out := <-c.urgent:
-		return out, true
-	case out := <-c.queue:
-		return out, true
+	case out = <-c.urgent:
+	case out = <-c.queue:
 	default:
-		return outgoing{}, false
 	}
+	return out, true
 }
 
 func writeError(err error) error {
