@@ -39,6 +39,8 @@ type Deps struct {
 	MaxWatchers int
 	// Heartbeat is the time between two comments on an idle stream. Zero is 15 s.
 	Heartbeat time.Duration
+	// StoreTimeout bounds one request's work in the store, ?wait apart. Zero is 5 s.
+	StoreTimeout time.Duration
 }
 
 // UnregisteredNode is a switch that connected and that nobody registered.
@@ -105,6 +107,9 @@ func (d *Deps) validate() error {
 	}
 	if d.Heartbeat == 0 {
 		d.Heartbeat = 15 * time.Second
+	}
+	if d.StoreTimeout == 0 {
+		d.StoreTimeout = 5 * time.Second
 	}
 	if d.Final == nil {
 		d.Final = finalReason

@@ -50,7 +50,7 @@ func (res *resource[S, T]) list(w http.ResponseWriter, r *http.Request) error {
 			return writeJSON(w, http.StatusOK, listPage{Items: items})
 		}
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
+	ctx, cancel := context.WithTimeout(r.Context(), res.server.deps.StoreTimeout)
 	defer cancel()
 	objs, _, err := res.objects.List(ctx)
 	if err != nil {

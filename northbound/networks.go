@@ -10,6 +10,7 @@ import (
 func (s *Server) networks() *resource[topology.Network, topology.NetworkStatus] {
 	return &resource[topology.Network, topology.NetworkStatus]{
 		server: s, name: store.CollectionNetworks, singular: "network", objects: s.deps.Store.Networks(),
+		used:     true,
 		complete: func(_ string, n *topology.Network) error { return n.Validate() },
 		observed: func(o *store.Network) topology.NetworkStatus { return o.Status },
 		rehearse: func(ctx context.Context, c Change) error {

@@ -14,6 +14,7 @@ import (
 func (s *Server) nodes() *resource[topology.Node, topology.NodeStatus] {
 	res := &resource[topology.Node, topology.NodeStatus]{
 		server: s, name: store.CollectionNodes, singular: "node", objects: s.deps.Store.Nodes(),
+		claims:   true,
 		complete: func(_ string, n *topology.Node) error { return n.Validate() },
 		observed: func(o *store.Node) topology.NodeStatus {
 			st := o.Status

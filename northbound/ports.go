@@ -12,6 +12,7 @@ func (s *Server) ports() *resource[topology.Port, topology.PortStatus] {
 	st := s.deps.Store
 	res := &resource[topology.Port, topology.PortStatus]{
 		server: s, name: store.CollectionPorts, singular: "port", objects: st.Ports(),
+		used: true, claims: true,
 		complete: func(id string, p *topology.Port) error {
 			*p = p.WithDefaults(id)
 			return p.Validate()

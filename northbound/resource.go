@@ -25,14 +25,17 @@ type resource[S, T any] struct {
 	server *Server
 	// name and singular are "taps" and "tap".
 	name, singular string
-	objects        *store.Collection[S, T]
+	// used says that other objects can refer to these, claims that these have unique values.
+	used, claims bool
+	objects      *store.Collection[S, T]
 	// complete fills in the defaults of a decoded spec and says what cannot be.
 	complete func(id string, s *S) error
 	// check looks at the objects that the spec refers to and gives what the store must hold to
-	// while it writes. old is nil for a new object.
+	// while it writes. old is nil for a new object. Nil: nothing.
 	check func(ctx context.Context, id string, s S, old *S) ([]store.WriteOption, error)
 	// rehearse gives the error of a change that is not made, as far as the store itself would
 	// find it: references, unique values, users. The object and its revision have been looked at.
+	// Nil: nothing.
 	rehearse func(ctx context.Context, c Change) error
 	// observed is the status to show: what the controller wrote or, before that, the default.
 	observed func(*store.Object[S, T]) T
@@ -112,9 +115,9 @@ func (res *resource[S, T]) create(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
+	ctx, cancel := context.WithTimeout(r.Context(), res.server.deps.StoreTimeout)
 	defer cancel()
-	opts, err := res.check(ctx, id, spec, nil)
+	opts, err := res.options(ctx, id, spec, nil)
 	if err != nil {
 		return err
 	}
@@ -139,7 +142,7 @@ func (res *resource[S, T]) read(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	id := mux.Vars(r)["id"]
-	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
+	ctx, cancel := context.WithTimeout(r.Context(), res.server.deps.StoreTimeout)
 	defer cancel()
 	obj, err := res.objects.Get(ctx, id)
 	if err != nil {
@@ -163,7 +166,7 @@ func (res *resource[S, T]) replace(w http.ResponseWriter, r *http.Request) error
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
+	ctx, cancel := context.WithTimeout(r.Context(), res.server.deps.StoreTimeout)
 	defer cancel()
 	old, err := res.objects.Get(ctx, id)
 	if err != nil {
@@ -173,7 +176,7 @@ func (res *resource[S, T]) replace(w http.ResponseWriter, r *http.Request) error
 	if err != nil {
 		return err
 	}
-	opts, err := res.check(ctx, id, spec, &old.Spec)
+	opts, err := res.options(ctx, id, spec, &old.Spec)
 	if err != nil {
 		return err
 	}
@@ -198,7 +201,7 @@ func (res *resource[S, T]) remove(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
+	ctx, cancel := context.WithTimeout(r.Context(), res.server.deps.StoreTimeout)
 	defer cancel()
 	if dry {
 		return res.plan(ctx, w, Change{Op: OpDelete, Collection: res.name, ID: id}, rev)
@@ -213,6 +216,13 @@ func (res *resource[S, T]) remove(w http.ResponseWriter, r *http.Request) error 
 	res.awaitGone(r.Context(), old, wait)
 	w.WriteHeader(http.StatusNoContent)
 	return nil
+}
+
+func (res *resource[S, T]) options(ctx context.Context, id string, s S, old *S) ([]store.WriteOption, error) {
+	if res.check == nil {
+		return nil, nil
+	}
+	return res.check(ctx, id, s, old)
 }
 
 var noParams = []string{}

@@ -67,6 +67,14 @@ func collectionRoutes[S, T any](res *resource[S, T], schema string) []route {
 			params = append(params, f.name)
 		}
 	}
+	put := map[int]answer{200: either, 400: {}, 404: {}, 412: {}, 413: {}, 415: {}, 422: {}, 503: {}}
+	if res.claims {
+		put[http.StatusConflict] = answer{}
+	}
+	del := map[int]answer{200: {mediaJSON, "DryRun"}, 204: {}, 400: {}, 404: {}, 412: {}, 503: {}}
+	if res.used {
+		del[http.StatusConflict] = answer{}
+	}
 	return []route{
 		{method: http.MethodGet, path: all, summary: "List or watch " + res.name + ".",
 			params:  params,
@@ -78,10 +86,10 @@ func collectionRoutes[S, T any](res *resource[S, T], schema string) []route {
 			answers: map[int]answer{200: object, 400: {}, 404: {}, 503: {}}, handle: res.read},
 		{method: http.MethodPut, path: one, summary: "Replace a " + res.singular + ".",
 			params: []string{"dry_run", "wait", "If-Match"}, body: schema,
-			answers: map[int]answer{200: either, 400: {}, 404: {}, 409: {}, 412: {}, 413: {}, 415: {}, 422: {}, 503: {}}, handle: res.replace},
+			answers: put, handle: res.replace},
 		{method: http.MethodDelete, path: one, summary: "Delete a " + res.singular + ".",
 			params:  []string{"dry_run", "wait", "If-Match"},
-			answers: map[int]answer{200: {mediaJSON, "DryRun"}, 204: {}, 400: {}, 404: {}, 409: {}, 412: {}, 503: {}}, handle: res.remove},
+			answers: del, handle: res.remove},
 	}
 }
 

@@ -17,12 +17,8 @@ import (
 	"github.com/gorilla/mux"
 )
 
-const (
-	// shutdownTimeout bounds how long requests in progress may take to end.
-	shutdownTimeout = 5 * time.Second
-	// storeTimeout bounds one request's work in the store, ?wait apart.
-	storeTimeout = 5 * time.Second
-)
+// shutdownTimeout bounds how long requests in progress may take to end.
+const shutdownTimeout = 5 * time.Second
 
 // Server is the REST interface. It is safe for concurrent use. Make one with New.
 type Server struct {

@@ -15,6 +15,7 @@ func (s *Server) taps() *resource[flowtap.Tap, flowtap.TapStatus] {
 	st := s.deps.Store
 	return &resource[flowtap.Tap, flowtap.TapStatus]{
 		server: s, name: store.CollectionTaps, singular: "tap", objects: st.Taps(),
+		claims:   true,
 		complete: func(_ string, t *flowtap.Tap) error { return t.Validate() },
 		observed: func(o *store.Tap) flowtap.TapStatus {
 			out := o.Status
