@@ -29,13 +29,19 @@ func (c Changes) Len() int {
 // Diff compares two whole sets. It changes neither.
 func Diff(have, want *Set) Changes {
 	var d differ
+	both := 0
 	for k, w := range want.flows {
 		h, ok := have.flows[k]
+		if ok {
+			both++
+		}
 		d.flow(k, h, ok, w, true)
 	}
-	for k, h := range have.flows {
-		if _, ok := want.flows[k]; !ok {
-			d.flow(k, h, true, openflow.Flow{}, false)
+	if both < len(have.flows) {
+		for k, h := range have.flows {
+			if _, ok := want.flows[k]; !ok {
+				d.flow(k, h, true, openflow.Flow{}, false)
+			}
 		}
 	}
 	for id, w := range want.groups {

@@ -1,0 +1,204 @@
+package ofsim
+
+import (
+	"fmt"
+
+	"github.com/flowtap/flowtap/openflow"
+)
+
+// check refuses a flow that Open vSwitch would refuse, or that ofsim cannot execute.
+func (s *Switch) check(f *openflow.Flow) error {
+	bad := func(err error) error {
+		return s.refuse("flow table=%d,priority=%d,cookie=%#x: %v", f.Table, f.Priority, f.Cookie, err)
+	}
+	if len(f.Other) > 0 {
+		return bad(fmt.Errorf("unknown instructions"))
+	}
+	if f.Goto != 0 && f.Goto <= f.Table {
+		return bad(fmt.Errorf("goto table %d goes back", f.Goto))
+	}
+	for i := range f.Match {
+		if _, ok := placeOf(f.Match[i].Field); !ok {
+			return bad(fmt.Errorf("match on %v", f.Match[i].Field))
+		}
+		if err := prerequisites(f.Match[i].Field, f.Match); err != nil {
+			return bad(err)
+		}
+	}
+	if err := checkActions(f.Apply, f); err != nil {
+		return bad(err)
+	}
+	for _, a := range f.Apply {
+		if g, ok := a.(openflow.ApplyGroup); ok && s.groups[g.ID] == nil {
+			return bad(fmt.Errorf("group %d does not exist", g.ID))
+		}
+	}
+	return nil
+}
+
+// exactly reports whether the match fixes a field to one of the values.
+func exactly(m openflow.Match, f openflow.Field, values ...uint64) bool {
+	mf, ok := m.Get(f)
+	if !ok || !mf.Exact() {
+		return false
+	}
+	for _, v := range values {
+		if mf.Uint64() == v {
+			return true
+		}
+	}
+	return false
+}
+
+// prerequisites are those of ovs-fields(7).
+func prerequisites(f openflow.Field, m openflow.Match) error {
+	ip := func(protos ...uint64) bool {
+		return exactly(m, openflow.FieldEthType, etherIPv4, etherIPv6) &&
+			(len(protos) == 0 || exactly(m, openflow.FieldIPProto, protos...))
+	}
+	ok := true
+	switch f {
+	case openflow.FieldVLANPCP:
+		v, has := m.Get(openflow.FieldVLANVID)
+		ok = has && v.Uint64()&tagPresent != 0
+	case openflow.FieldIPDSCP, openflow.FieldIPECN, openflow.FieldIPProto, openflow.FieldIPTTL, openflow.FieldIPFrag:
+		ok = ip()
+	case openflow.FieldIPv4Src, openflow.FieldIPv4Dst:
+		ok = exactly(m, openflow.FieldEthType, etherIPv4)
+	case openflow.FieldIPv6Src, openflow.FieldIPv6Dst, openflow.FieldIPv6Label:
+		ok = exactly(m, openflow.FieldEthType, etherIPv6)
+	case openflow.FieldTCPSrc, openflow.FieldTCPDst:
+		ok = ip(protoTCP)
+	case openflow.FieldUDPSrc, openflow.FieldUDPDst:
+		ok = ip(protoUDP)
+	case openflow.FieldSCTPSrc, openflow.FieldSCTPDst:
+		ok = ip(protoSCTP)
+	case openflow.FieldICMPType, openflow.FieldICMPCode:
+		ok = exactly(m, openflow.FieldEthType, etherIPv4) && ip(protoICMP)
+	case openflow.FieldICMPv6Type, openflow.FieldICMPv6Code:
+		ok = exactly(m, openflow.FieldEthType, etherIPv6) && ip(protoICMP6)
+	case openflow.FieldNDTarget, openflow.FieldNDSLL, openflow.FieldNDTLL:
+		types := map[openflow.Field][]uint64{
+			openflow.FieldNDTarget: {135, 136}, openflow.FieldNDSLL: {135}, openflow.FieldNDTLL: {136}}[f]
+		ok = exactly(m, openflow.FieldEthType, etherIPv6) && ip(protoICMP6) &&
+			exactly(m, openflow.FieldICMPv6Type, types...)
+	case openflow.FieldARPOp, openflow.FieldARPSPA, openflow.FieldARPTPA, openflow.FieldARPSHA, openflow.FieldARPTHA:
+		ok = exactly(m, openflow.FieldEthType, etherARP, etherRARP)
+	}
+	if !ok {
+		return fmt.Errorf("%v without its prerequisites", f)
+	}
+	return nil
+}
+
+// checkActions checks the actions of a flow, or with a nil flow those of a bucket, where Open
+// vSwitch checks no prerequisites.
+func checkActions(actions []openflow.Action, f *openflow.Flow) error {
+	tagged := false
+	if f != nil {
+		v, ok := f.Match.Get(openflow.FieldVLANVID)
+		if !ok {
+			v, ok = f.Match.Get(openflow.FieldVLANTCI)
+		}
+		tagged = ok && v.Uint64()&tagPresent != 0
+	}
+	for _, a := range actions {
+		switch a := a.(type) {
+		case openflow.Output:
+			switch a.Port {
+			case openflow.PortNormal, openflow.PortFlood, openflow.PortAll, openflow.PortTable, openflow.PortAny, 0:
+				return fmt.Errorf("output to port %#x", uint32(a.Port))
+			}
+		case openflow.OutputField:
+			if p, ok := placeOf(a.Field); !ok || p.bits > 64 {
+				return fmt.Errorf("output to field %v", a.Field)
+			}
+		case openflow.OutputTruncate:
+			if a.MaxLen < 14 {
+				return fmt.Errorf("output truncated to %d bytes", a.MaxLen)
+			}
+		case openflow.SetField:
+			if err := checkSet(a, f, tagged); err != nil {
+				return err
+			}
+		case openflow.PushVLAN:
+			if a.EtherType != etherVLAN && a.EtherType != etherQinQ {
+				return fmt.Errorf("push of a VLAN tag %#x", a.EtherType)
+			}
+			tagged = true
+		case openflow.PopVLAN:
+			if f != nil && !tagged {
+				return fmt.Errorf("pop_vlan of a frame that may have no tag")
+			}
+			tagged = false
+		case openflow.ApplyGroup, openflow.Resubmit:
+		default:
+			return fmt.Errorf("unknown action %T", a)
+		}
+	}
+	return nil
+}
+
+func checkSet(a openflow.SetField, f *openflow.Flow, tagged bool) error {
+	if _, ok := placeOf(a.Field); !ok {
+		return fmt.Errorf("set_field of %v", a.Field)
+	}
+	switch a.Field {
+	case openflow.FieldEthType, openflow.FieldIPProto, openflow.FieldIPFrag:
+		return fmt.Errorf("%v cannot be set", a.Field)
+	case openflow.FieldVLANVID:
+		if low(&a.Value, 2)&tagPresent == 0 {
+			return fmt.Errorf("vlan_vid set without the present bit")
+		}
+	}
+	if f == nil || tagged && (a.Field == openflow.FieldVLANVID || a.Field == openflow.FieldVLANPCP) {
+		return nil
+	}
+	if a.Field == openflow.FieldVLANVID {
+		return fmt.Errorf("vlan_vid set on a frame that may have no tag")
+	}
+	return prerequisites(a.Field, f.Match)
+}
+
+// actionSet is the order in which Open vSwitch executes a bucket, which is an action set and not a
+// list (OpenFlow 1.3.5 §5.10): the last pop, the last push, every set_field, then the last group,
+// else the last output, else the last resubmit. Register and truncating outputs are never in a
+// set, and one without anything final does nothing. Proven by TestAgainstOpenVSwitch.
+func actionSet(actions []openflow.Action) []openflow.Action {
+	var pop, push, group, output, resubmit openflow.Action
+	var sets []openflow.Action
+	for _, a := range actions {
+		switch a.(type) {
+		case openflow.PopVLAN:
+			pop = a
+		case openflow.PushVLAN:
+			push = a
+		case openflow.SetField:
+			sets = append(sets, a)
+		case openflow.ApplyGroup:
+			group = a
+		case openflow.Output:
+			output = a
+		case openflow.Resubmit:
+			resubmit = a
+		}
+	}
+	final := group
+	if final == nil {
+		final = output
+	}
+	if final == nil {
+		final = resubmit
+	}
+	if final == nil {
+		return nil
+	}
+	run := make([]openflow.Action, 0, len(sets)+3)
+	if pop != nil {
+		run = append(run, pop)
+	}
+	if push != nil {
+		run = append(run, push)
+	}
+	return append(append(run, sets...), final)
+}

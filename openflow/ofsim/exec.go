@@ -1,0 +1,344 @@
+package ofsim
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/flowtap/flowtap/openflow"
+)
+
+// ErrLoop is wrapped by the errors of frames that a switch would go on with for ever: more than 64
+// nested lookups or groups, or 4096 lookups in all, as Open vSwitch counts them, or more than
+// maxHops tunnel hops. The switch then drops the frame and all its copies.
+var ErrLoop = errors.New("loop")
+
+const (
+	maxDepth   = 64
+	maxLookups = 4096
+)
+
+// Inject runs a frame that arrives by a port through the switch.
+func (s *Switch) Inject(in openflow.PortNo, frame []byte) (Result, error) {
+	var r Result
+	err := s.run(&r, in, frame, Tunnel{}, nil)
+	return r, err
+}
+
+// InjectTunnel runs a frame that arrives by a tunnel port.
+func (s *Switch) InjectTunnel(in openflow.PortNo, t Tunnel, frame []byte) (Result, error) {
+	var r Result
+	err := s.run(&r, in, frame, t, nil)
+	return r, err
+}
+
+// PacketOut executes actions on a frame as a packet-out message does. in may be PortController;
+// output to PortTable runs the frame through the tables.
+func (s *Switch) PacketOut(in openflow.PortNo, actions []openflow.Action, frame []byte) (Result, error) {
+	var r Result
+	err := s.packetOut(&r, in, actions, frame)
+	return r, err
+}
+
+func (s *Switch) packetOut(r *Result, in openflow.PortNo, actions []openflow.Action, frame []byte) error {
+	if actions == nil {
+		actions = []openflow.Action{}
+	}
+	return s.run(r, in, frame, Tunnel{}, actions)
+}
+
+// run executes actions, or with none table 0, and adds to r.
+func (s *Switch) run(r *Result, in openflow.PortNo, frame []byte, t Tunnel, actions []openflow.Action) error {
+	x := exec{sw: s, r: r, frame: frame, packetOut: actions != nil}
+	x.cur.key.put(atInPort, uint64(in))
+	if t.Dst.Is4() {
+		x.cur.key.put(atTunID, t.ID)
+		x.cur.key.put(atTunSrc, addr4(t.Src))
+		x.cur.key.put(atTunDst, addr4(t.Dst))
+		x.tunDst = addr4(t.Dst)
+	}
+	x.layout = extract(frame, &x.cur.key)
+	x.cur.tpid[0] = x.layout.tpid
+	x.base = x.cur
+	r.Steps = append(r.Steps, Step{DPID: s.dpid, Event: EventArrive, Arg: uint64(in)})
+	deliveries, packetIns := len(r.Deliveries), len(r.PacketIns)
+	if actions != nil {
+		x.cookie = ^uint64(0)
+		x.actions(actions)
+	} else {
+		x.enter(s.lookup(0, &x.cur.key), true)
+	}
+	if x.err != nil {
+		r.Deliveries, r.PacketIns = r.Deliveries[:deliveries], r.PacketIns[:packetIns]
+	}
+	return x.err
+}
+
+func addr4(a netip.Addr) uint64 {
+	b := a.As4()
+	return uint64(be.Uint32(b[:]))
+}
+
+// state is what actions change: the key and the tags behind the outer one.
+type state struct {
+	key  key
+	tpid [2]uint16
+	tci1 uint16
+}
+
+// exec is one frame on its way through one switch.
+type exec struct {
+	sw     *Switch
+	r      *Result
+	frame  []byte
+	layout layout
+	base   state // as received
+	cur    state
+	tunDst uint64 // tun_dst as received
+
+	table          openflow.TableID
+	cookie         uint64
+	miss           bool // the present flow is a table-miss flow
+	packetOut      bool
+	depth, lookups int // as Open vSwitch counts them
+	nesting        int
+	err            error
+}
+
+func (x *exec) step(e Event, arg uint64) {
+	x.r.Steps = append(x.r.Steps, Step{DPID: x.sw.dpid, Event: e, Depth: x.nesting, Table: x.table, Arg: arg})
+}
+
+// allowed keeps Open vSwitch's limits.
+func (x *exec) allowed() bool {
+	switch {
+	case x.err != nil:
+	case x.depth >= maxDepth:
+		x.err = fmt.Errorf("switch %v: %w: over %d nested lookups", x.sw.dpid, ErrLoop, maxDepth)
+	case x.lookups >= maxLookups:
+		x.err = fmt.Errorf("switch %v: %w: over %d lookups", x.sw.dpid, ErrLoop, maxLookups)
+	}
+	return x.err == nil
+}
+
+// lookup goes on in a table as if the frame had come by in. Only the lookup sees that port: what
+// the flow does, it does with the frame's own in_port.
+func (x *exec) lookup(t openflow.TableID, in openflow.PortNo) {
+	if !x.allowed() {
+		return
+	}
+	old := x.table
+	x.table = t
+	own := x.cur.key.get(atInPort)
+	x.cur.key.put(atInPort, uint64(in))
+	e := x.sw.lookup(t, &x.cur.key)
+	x.cur.key.put(atInPort, own)
+	deeper := 0
+	if t <= old {
+		deeper = 1
+	}
+	x.depth += deeper
+	x.lookups++
+	x.nesting++
+	x.enter(e, false)
+	x.nesting--
+	x.depth -= deeper
+	x.table = old
+}
+
+func (x *exec) enter(e *entry, _ bool) {
+	if e == nil {
+		x.step(EventMiss, 0)
+		return
+	}
+	x.r.Steps = append(x.r.Steps, Step{DPID: x.sw.dpid, Event: EventMatch, Depth: x.nesting, Table: x.table, Flow: &e.flow})
+	cookie, miss := x.cookie, x.miss
+	x.cookie, x.miss = e.flow.Cookie, e.flow.Priority == 0 && len(e.flow.Match) == 0
+	if x.actions(e.flow.Apply) && e.flow.Goto != 0 {
+		x.lookup(e.flow.Goto, x.inPort())
+	}
+	x.cookie, x.miss = cookie, miss
+}
+
+func (x *exec) inPort() openflow.PortNo { return openflow.PortNo(x.cur.key.get(atInPort)) }
+
+// actions executes a list; false when the rest of the flow must not follow.
+func (x *exec) actions(list []openflow.Action) bool {
+	for _, a := range list {
+		switch a := a.(type) {
+		case openflow.Output:
+			x.output(a.Port, int(a.MaxLen), 0)
+		case openflow.OutputField:
+			x.outputField(a)
+		case openflow.OutputTruncate:
+			x.outputTruncate(a)
+		case openflow.ApplyGroup:
+			if !x.group(a.ID) {
+				return false
+			}
+		case openflow.SetField:
+			x.set(a)
+		case openflow.Resubmit:
+			port, table := a.Port, a.Table
+			if port == openflow.PortInPort {
+				port = x.inPort()
+			}
+			if table == openflow.TableAll {
+				table = x.table
+			}
+			x.lookup(table, port)
+		case openflow.PushVLAN:
+			x.pushVLAN(a.EtherType)
+		case openflow.PopVLAN:
+			x.popVLAN()
+		}
+		if x.err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// outputField reads a port number as Open vSwitch does: 16 bits, the reserved ports at their end.
+func (x *exec) outputField(a openflow.OutputField) {
+	p, _ := placeOf(a.Field)
+	n := x.cur.key.get(p)
+	if n > 0xffff {
+		x.step(EventNoPort, n)
+		return
+	}
+	if n >= 0xfff8 {
+		n |= 0xffff0000
+	}
+	if n != uint64(openflow.PortAny) {
+		x.output(openflow.PortNo(n), int(a.MaxLen), 0)
+	}
+}
+
+// outputTruncate: of the reserved ports it serves only OFPP_LOCAL.
+func (x *exec) outputTruncate(a openflow.OutputTruncate) {
+	if a.Port < openflow.PortInPort || a.Port == openflow.PortLocal {
+		x.output(a.Port, 0, int(a.MaxLen))
+		return
+	}
+	x.step(EventNoPort, uint64(a.Port))
+}
+
+// output sends the frame as it is now. limit is for the controller, truncate for other ports; zero
+// truncates nothing.
+func (x *exec) output(to openflow.PortNo, limit, truncate int) {
+	switch to {
+	case openflow.PortInPort:
+		to = x.inPort()
+	case openflow.PortController:
+		x.packetIn(limit)
+		return
+	case openflow.PortTable:
+		if x.packetOut {
+			x.lookup(0, x.inPort())
+		}
+		return
+	default:
+		if to == x.inPort() {
+			x.step(EventToInPort, uint64(to))
+			return
+		}
+	}
+	p := x.sw.ports[to]
+	if p == nil || p.down {
+		x.step(EventNoPort, uint64(to))
+		return
+	}
+	d := Delivery{DPID: x.sw.dpid, Port: to}
+	if p.tunnel != 0 {
+		dst := x.cur.key.get(atTunDst)
+		if dst == x.tunDst && dst != 0 {
+			x.step(EventOwnTunnel, uint64(to))
+			return
+		}
+		d.Tunnel = Tunnel{x.cur.key.get(atTunID), addrOf(uint64(p.tunnel)), addrOf(dst)}
+	}
+	x.step(EventOutput, uint64(to))
+	d.Frame = x.render()
+	if truncate > 0 && len(d.Frame) > truncate {
+		d.Frame = d.Frame[:truncate]
+	}
+	x.r.Deliveries = append(x.r.Deliveries, d)
+}
+
+func addrOf(v uint64) netip.Addr {
+	return netip.AddrFrom4([4]byte{byte(v >> 24), byte(v >> 16), byte(v >> 8), byte(v)})
+}
+
+func (x *exec) packetIn(limit int) {
+	f := x.render()
+	p := PacketIn{DPID: x.sw.dpid, InPort: x.inPort(), Table: x.table, Cookie: x.cookie, Reason: ReasonAction,
+		Frame: f[:min(limit, len(f))], TotalLen: len(f)}
+	if x.miss {
+		p.Reason = ReasonNoMatch
+	}
+	x.step(EventOutput, uint64(openflow.PortController))
+	x.r.PacketIns = append(x.r.PacketIns, p)
+}
+
+// group executes a group; false when there is none.
+func (x *exec) group(id openflow.GroupID) bool {
+	if !x.allowed() {
+		return false
+	}
+	g := x.sw.groups[id]
+	if g == nil {
+		x.step(EventNoGroup, uint64(id))
+		return false
+	}
+	if g.Type == openflow.GroupTypeAll || g.Type == openflow.GroupTypeIndirect {
+		for i := range g.run {
+			x.bucket(g, i)
+		}
+		return true
+	}
+	if i := x.sw.firstLive(g, 0); i >= 0 {
+		x.bucket(g, i)
+	} else {
+		x.step(EventNoGroup, uint64(id))
+	}
+	return true
+}
+
+// bucket executes a bucket on a copy of the frame and its registers.
+func (x *exec) bucket(g *group, i int) {
+	if x.err != nil {
+		return
+	}
+	x.step(EventBucket, uint64(g.ID)<<32|uint64(i))
+	saved := x.cur
+	x.depth++
+	x.nesting++
+	x.actions(g.run[i])
+	x.nesting--
+	x.depth--
+	x.cur = saved
+}
+
+// firstLive is the first bucket that may be used, or -1. A bucket that watches nothing is always
+// alive (Open vSwitch); groups that watch each other in a circle are dead.
+func (s *Switch) firstLive(g *group, depth int) int {
+	for i := range g.Buckets {
+		b := &g.Buckets[i]
+		if g.Type == openflow.GroupTypeSelect && b.Weight == 0 {
+			continue
+		}
+		noPort := b.WatchPort == openflow.PortAny
+		noGroup := b.WatchGroup == openflow.GroupAny
+		if noPort && noGroup {
+			return i
+		}
+		if p := s.ports[b.WatchPort]; !noPort && p != nil && !p.down {
+			return i
+		}
+		if w := s.groups[b.WatchGroup]; !noGroup && w != nil && depth < 128 && s.firstLive(w, depth+1) >= 0 {
+			return i
+		}
+	}
+	return -1
+}

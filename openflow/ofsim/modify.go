@@ -1,0 +1,88 @@
+package ofsim
+
+import "github.com/flowtap/flowtap/openflow"
+
+// set writes a field, unless the frame has no such header.
+func (x *exec) set(a openflow.SetField) {
+	p, ok := placeOf(a.Field)
+	if !ok || !x.cur.key.has(a.Field) {
+		x.step(EventUnset, uint64(a.Field))
+		return
+	}
+	k := &x.cur.key
+	if p.bits == 128 {
+		k[p.word], k[p.word+1] = be.Uint64(a.Value[:]), be.Uint64(a.Value[8:])
+		return
+	}
+	k.put(p, low(&a.Value, a.Field.Size()))
+	if a.Field == openflow.FieldVLANTCI {
+		switch tci := k.get(atTCI); {
+		case tci == 0:
+			x.cur.tpid[0] = 0
+		case x.cur.tpid[0] == 0:
+			x.cur.tpid[0] = etherVLAN
+		}
+	}
+}
+
+// has reports whether a frame has the header that a field is in.
+func (k *key) has(f openflow.Field) bool {
+	etherType, proto := k.get(atEthType), k.get(atProto)
+	v4, v6 := etherType == etherIPv4, etherType == etherIPv6
+	transport := func(ip bool, p uint64) bool { return ip && proto == p && k.get(atFrag)&fragLater == 0 }
+	switch f {
+	case openflow.FieldVLANVID, openflow.FieldVLANPCP:
+		return k.get(atTCI)&tagPresent != 0
+	case openflow.FieldIPDSCP, openflow.FieldIPECN, openflow.FieldIPTTL:
+		return v4 || v6
+	case openflow.FieldIPv4Src, openflow.FieldIPv4Dst:
+		return v4
+	case openflow.FieldIPv6Src, openflow.FieldIPv6Dst, openflow.FieldIPv6Label:
+		return v6
+	case openflow.FieldTCPSrc, openflow.FieldTCPDst:
+		return transport(v4 || v6, protoTCP)
+	case openflow.FieldUDPSrc, openflow.FieldUDPDst:
+		return transport(v4 || v6, protoUDP)
+	case openflow.FieldSCTPSrc, openflow.FieldSCTPDst:
+		return transport(v4 || v6, protoSCTP)
+	case openflow.FieldICMPType, openflow.FieldICMPCode:
+		return transport(v4, protoICMP)
+	case openflow.FieldICMPv6Type, openflow.FieldICMPv6Code:
+		return transport(v6, protoICMP6)
+	case openflow.FieldNDTarget, openflow.FieldNDSLL, openflow.FieldNDTLL:
+		t := k.get(atSport)
+		return transport(v6, protoICMP6) && k.get(atDport) == 0 &&
+			(t == 135 && f != openflow.FieldNDTLL || t == 136 && f != openflow.FieldNDSLL)
+	case openflow.FieldARPOp, openflow.FieldARPSPA, openflow.FieldARPTPA, openflow.FieldARPSHA, openflow.FieldARPTHA:
+		return etherType == etherARP || etherType == etherRARP
+	}
+	return true
+}
+
+// pushVLAN adds an outer tag with vid and priority zero (Open vSwitch, unlike OpenFlow 1.3.5
+// §5.12, does not copy them from the tag that is there). It keeps two tags at most.
+func (x *exec) pushVLAN(tpid uint16) {
+	s := &x.cur
+	s.tci1, s.tpid[1] = uint16(s.key.get(atTCI)), s.tpid[0]
+	s.tpid[0] = tpid
+	s.key.put(atTCI, tagPresent)
+}
+
+func (x *exec) popVLAN() {
+	s := &x.cur
+	s.key.put(atTCI, uint64(s.tci1))
+	s.tpid[0] = s.tpid[1]
+	s.tci1, s.tpid[1] = 0, 0
+}
+
+// tags are the tags of a state as they are on the wire, outer first.
+func (s *state) tags() []byte {
+	var b []byte
+	if tci := uint16(s.key.get(atTCI)); tci&tagPresent != 0 {
+		b = be.AppendUint16(be.AppendUint16(b, s.tpid[0]), tci&^tagPresent)
+		if s.tci1&tagPresent != 0 {
+			b = be.AppendUint16(be.AppendUint16(b, s.tpid[1]), s.tci1&^tagPresent)
+		}
+	}
+	return b
+}
