@@ -26,7 +26,7 @@ from scenarios import NAMES  # noqa: E402
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("scenarios", nargs="*", metavar="scenario", help="default: all")
+    parser.add_argument("scenarios", nargs="*", metavar="scenario", help="a scenario, or one story of it as scenario.story; default: all")
     parser.add_argument("--list", action="store_true", help="list the scenarios")
     parser.add_argument("--tunnel", choices=["geneve", "vxlan", "gre"], default="geneve")
     parser.add_argument("--flowtapd", help="default: bin/flowtapd")
@@ -35,7 +35,7 @@ def arguments():
     parser.add_argument("--keep", action="store_true", help="afterwards, or at the first failed scenario, leave the lab up until Ctrl-C")
     args = parser.parse_args()
     for name in args.scenarios:
-        if name not in NAMES:
+        if name.partition(".")[0] not in NAMES:
             parser.error(f"no scenario {name!r}; there are {', '.join(NAMES)}")
     if args.list:
         return args
@@ -59,6 +59,8 @@ def main():
         for name in NAMES:
             module = importlib.import_module(f"scenarios.{name}")
             print(f"{name:16}{module.__doc__.splitlines()[0]}")
+            for story in module.STORIES:
+                print(f"  {name}.{story.__name__}")
         return 0
 
     from check import Checks
@@ -88,17 +90,25 @@ def main():
 
 
 def run_one(w, check, name):
+    """Run all stories of a scenario, or the one of `scenario.story`."""
     begin = time.monotonic()
-    with attempt(check, name):
-        module = importlib.import_module(f"scenarios.{name}")
-        module.run(w, check)
-        check.that("flowtapd is alive and wrote no panic", w.flowtapd.running and not w.flowtapd.panicked())
-        drops = w.lab.switch_drops()
-        check.that("no frame overran a switch of the lab", not drops, f"lost for everyone, by node: {drops}")
-    # What a scenario leaves must not fail the next one; the reset's own failure is this one's.
-    with attempt(check, name):
-        w.reset()
+    for story in stories(name):
+        with attempt(check, name.split(".")[0]):
+            story(w, check)
+            check.that(f"{story.__name__}: flowtapd lives", w.flowtapd.running and not w.flowtapd.panicked())
+            drops = w.lab.switch_drops()
+            check.that(f"{story.__name__}: no frame overran a switch of the lab", not drops, f"lost for everyone, by node: {drops}")
+        # What a story leaves must not fail the next one; a failed reset is this one's failure.
+        with attempt(check, name.split(".")[0]):
+            w.reset()
     print(f"     {name}: {time.monotonic() - begin:.1f} s", flush=True)
+
+
+def stories(name):
+    """The functions that a scenario's or a story's name stands for."""
+    scenario, _, one = name.partition(".")
+    module = importlib.import_module(f"scenarios.{scenario}")
+    return [s for s in module.STORIES if one in ("", s.__name__)]
 
 
 @contextlib.contextmanager

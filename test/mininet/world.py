@@ -211,7 +211,7 @@ def sending(vm, make, rate=1000):
     return Sender(vm, make, None, rate)
 
 
-def _numbered(build, size):
+def _numbered(build, size=None):
     if size is None:
         return lambda n: build(frames.numbered(n))
     return lambda n: frames.fill(build, size, n)

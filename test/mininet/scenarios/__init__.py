@@ -1,3 +1,7 @@
-"""One scenario a file; run(w, check) is its story. The order here is the order of a full run."""
+"""One scenario a file, with its stories in STORIES. The order here is the order of a full run.
+
+A story is a function of the world and the checks. It starts with flowtapd running and no networks,
+ports or taps, and may leave any of them behind.
+"""
 
 NAMES = ["connectivity", "taps", "stale_megaflow", "migration", "restart", "bad_input"]

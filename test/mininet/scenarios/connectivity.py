@@ -8,14 +8,6 @@ from traffic import Captures, send
 from world import address, arp_request, broadcast, mixed, multicast, ping, some, tcp, udp
 
 
-def run(w, check):
-    kernels_talk(w, check)
-    crafted_frames_arrive(w, check)
-    networks_do_not_mix(w, check)
-    nobody_spoofs(w, check)
-    monitors_are_out_of_reach(w, check)
-
-
 def kernels_talk(w, check):
     """Real kernels: neighbour discovery, ping, TCP, up to full size."""
     w.network("talk")
@@ -31,7 +23,6 @@ def kernels_talk(w, check):
             except OSError as e:
                 whole, why = False, str(e)
             check.that(f"1 MiB over TCP, {where}, {ip}", whole, why)
-    w.reset()
 
 
 def crafted_frames_arrive(w, check):
@@ -52,7 +43,6 @@ def crafted_frames_arrive(w, check):
     check.same("broadcast and multicast reach a VM on the same node", sent, at[near].frames)
     check.same("broadcast and multicast reach a VM on another node", sent, at[far].frames)
     check.none("a VM never receives its own broadcast", at[web].frames)
-    w.reset()
 
 
 def networks_do_not_mix(w, check):
@@ -77,7 +67,6 @@ def networks_do_not_mix(w, check):
         other = vms["blue" if tenant == "red" else "red"]
         check.none(f"nothing of {tenant} reaches the other network, whose MACs and IPs are the same",
                    [f for vm in other for f in at[vm].frames])
-    w.reset()
 
 
 def nobody_spoofs(w, check):
@@ -120,7 +109,6 @@ def nobody_spoofs(w, check):
         send(thief, honest)
         at.settle()
     check.same("DHCP discovery, ARP probe and duplicate address detection pass", honest, at[far].frames)
-    w.reset()
 
 
 def monitors_are_out_of_reach(w, check):
@@ -165,3 +153,6 @@ def eventually(read, want, timeout=15.0):
         if got == want or time.monotonic() > deadline:
             return got
         time.sleep(0.1)
+
+
+STORIES = [kernels_talk, crafted_frames_arrive, networks_do_not_mix, nobody_spoofs, monitors_are_out_of_reach]

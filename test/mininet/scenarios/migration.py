@@ -8,7 +8,8 @@ from traffic import Captures
 from world import WAIT, exact, mixed, sending, tcp, udp
 
 
-def run(w, check):
+def under_traffic(w, check):
+    """From node to node, to the monitor's own, and back."""
     w.network("shop")
     # web starts on n2, so that n1 is first seen without it: what n1 must look like again.
     web, peer, near = w.vms("shop", ("web", "n2"), ("peer", "n2"), ("near", "n1"))
@@ -22,9 +23,6 @@ def run(w, check):
     check.that("nothing of the port is left on the node that it moved away from", not left, "\n".join(left))
     move(w, check, web, peer, ids, "n3")  # to the monitor's own node
     move(w, check, web, peer, ids, "n1")
-    w.reset()
-    both_ends_tapped(w, check)
-    by_way_of_nowhere(w, check)
 
 
 def move(w, check, web, peer, ids, to, title=""):
@@ -81,7 +79,6 @@ def both_ends_tapped(w, check):
     w.tap(peer, ids)
     move(w, check, web, peer, ids, "n2", "both tapped, ")
     move(w, check, web, peer, ids, "n1", "both tapped, ")
-    w.reset()
 
 
 def by_way_of_nowhere(w, check):
@@ -105,4 +102,6 @@ def by_way_of_nowhere(w, check):
     w.wait_port(ids)
     w.api.wait_state("taps", tap, "active", timeout=WAIT)
     exact(check, "after the monitor moved", web, peer, ids)
-    w.reset()
+
+
+STORIES = [under_traffic, both_ends_tapped, by_way_of_nowhere]

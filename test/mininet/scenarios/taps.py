@@ -10,16 +10,6 @@ from traffic import Captures, send
 from world import WAIT, arp_request, broadcast, mixed, multicast, ping, sending, some, tcp, udp
 
 
-def run(w, check):
-    to_a_node_no_tunnel_was_used_to(w, check)
-    every_kind_of_frame(w, check)
-    both_endpoints_at_one_monitor(w, check)
-    one_copy_of_a_broadcast_with_two_receivers(w, check)
-    nothing_outside_the_flow(w, check)
-    an_open_connection(w, check)
-    made_and_deleted_under_traffic(w, check)
-
-
 def to_a_node_no_tunnel_was_used_to(w, check):
     """The first frame after `active` is copied, also when nothing was ever sent to that node."""
     w.network("shop")
@@ -30,7 +20,6 @@ def to_a_node_no_tunnel_was_used_to(w, check):
         sent = send(web, some(udp(web, far), 20))
         at.settle()
     check.same("the first frame after active is copied to a node that no tunnel was used to before", sent, at[cold].frames)
-    w.reset()
 
 
 def every_kind_of_frame(w, check):
@@ -59,7 +48,6 @@ def every_kind_of_frame(w, check):
                                [f for f in at[monitor].frames if kind_of(f) == kind])
                 check.none(f"{title}: nothing at the other monitor", at[there if monitor is here else here].frames)
     same_switches(check, "after these taps are deleted", before, w.lab.snapshot())
-    w.reset()
 
 
 def both_endpoints_at_one_monitor(w, check):
@@ -84,7 +72,6 @@ def both_endpoints_at_one_monitor(w, check):
         at.settle()
     for monitor in (here, there):
         check.same(f"endpoints tapped to two monitors: one copy at {monitor.name}", sent, at[monitor].frames)
-    w.reset()
 
 
 def one_copy_of_a_broadcast_with_two_receivers(w, check):
@@ -100,7 +87,6 @@ def one_copy_of_a_broadcast_with_two_receivers(w, check):
                 sent = send(talker, some(to_all, 120))
                 at.settle()
             check.same(f"broadcast to two tapped VMs, {title}: one copy at the monitor on {monitor.node.name}", sent, at[monitor].frames)
-    w.reset()
 
 
 def nothing_outside_the_flow(w, check):
@@ -164,7 +150,6 @@ def nothing_outside_the_flow(w, check):
         at.settle()
     check.none("from a disabled tap, nothing", at[ids].frames)
     w.untap(disabled)
-    w.reset()
 
 
 def an_open_connection(w, check):
@@ -186,7 +171,6 @@ def an_open_connection(w, check):
             check.same(f"an open connection over {'IPv6' if v6 else 'IPv4'} is mirrored from its next segment, both directions",
                        truth, surplus_removed(at[ids].frames, [s.frame for s in at[client].seen[:start]], truth))
             w.untap(id)
-    w.reset()
 
 
 def surplus_removed(got, before, truth):
@@ -252,7 +236,6 @@ def made_and_deleted_under_traffic(w, check, rounds=10):
                            not problems, problems)
     after = w.lab.snapshot()
     same_switches(check, f"after {rounds} rounds", before, after)
-    w.reset()
 
 
 class Life:
@@ -333,3 +316,7 @@ def kind_of(frame):
     if frame[0] & 1:
         return "IPv6 multicast" if kind == b"\x86\xdd" else "IPv4 multicast"
     return "full-size frames" if len(frame) >= frames.FULL else "unicast"
+
+
+STORIES = [to_a_node_no_tunnel_was_used_to, every_kind_of_frame, both_endpoints_at_one_monitor,
+           one_copy_of_a_broadcast_with_two_receivers, nothing_outside_the_flow, an_open_connection, made_and_deleted_under_traffic]
