@@ -49,6 +49,18 @@ func Gains(c flowset.Changes) bool {
 	return false
 }
 
+// Floods reports whether a change is one of flood programs.
+func Floods(c flowset.Changes) bool {
+	for _, flows := range [][]openflow.Flow{c.FlowAdd, c.FlowModify, c.FlowReplace} {
+		for i := range flows {
+			if floods(&flows[i]) || flows[i].Table == TableFlood {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // receives tells flows that only say what a frame from another node means.
 func receives(f *openflow.Flow) bool {
 	return f.Table == TableClassify && has(f.Match, openflow.FieldTunnelID) || f.Table == TableSender || f.Table == TableDeliver

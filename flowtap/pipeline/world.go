@@ -72,6 +72,12 @@ func (w *World) Tap(id string) *Tap   { return w.taps[id] }
 // Nodes gives all node ids, sorted.
 func (w *World) Nodes() []string { return sortedKeys(w.nodes) }
 
+// Networks gives all network ids, sorted.
+func (w *World) Networks() []string { return sortedKeys(w.networks) }
+
+// HasNetwork reports whether a network exists.
+func (w *World) HasNetwork(id string) bool { return w.networks[id] != nil }
+
 // Taps gives all tap ids, sorted.
 func (w *World) Taps() []string { return sortedKeys(w.taps) }
 
@@ -139,8 +145,9 @@ func (w *World) PutLabel(key string, n uint32) []Unit {
 	return w.unitsOfLabel(key)
 }
 
-// DeleteLabel forgets a number.
+// DeleteLabel forgets a number, and that one is needed.
 func (w *World) DeleteLabel(key string) []Unit {
+	delete(w.missing, key)
 	delete(w.labels, key)
 	return w.unitsOfLabel(key)
 }

@@ -1,0 +1,106 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/flowtap/flowtap/openflow/ofconn"
+	"github.com/flowtap/flowtap/store"
+)
+
+// Config tunes a controller. Zero fields mean their defaults.
+type Config struct {
+	// NoEpochs leaves out the flows that cure the megaflow fault of Open vSwitch 3.1.0 (see
+	// pipeline.Epoch): for switches known to be free of it, and to show that it is there.
+	NoEpochs bool
+	// AuditInterval is how often each switch is read back. Default 5 s.
+	AuditInterval time.Duration
+	// SettleTime is how long a change is waited for where no sentinel can prove it: the longest
+	// revalidation seen, with a margin. Default 100 ms.
+	SettleTime time.Duration
+	// Grace is how long after the start a node may be missing before its taps say so. Default 10 s.
+	Grace time.Duration
+	// Conn tunes the connections to switches.
+	Conn ofconn.Config
+}
+
+func (c Config) withDefaults() Config {
+	def := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	def(&c.AuditInterval, 5*time.Second)
+	def(&c.SettleTime, 100*time.Millisecond)
+	def(&c.Grace, 10*time.Second)
+	return c
+}
+
+// Deps is what a controller works with. All but Registry are needed.
+type Deps struct {
+	Config   Config
+	Store    *store.Store
+	Listener net.Listener // switches connect here; Run closes it
+	Logger   *slog.Logger
+	Registry prometheus.Registerer
+}
+
+// A Controller serves switches while Run runs. Its methods may be called from any goroutine.
+type Controller struct {
+	config   Config
+	store    *store.Store
+	listener net.Listener
+	log      *slog.Logger
+	metrics  *metrics
+
+	sessions *sessions
+	tunnels  *tunnels
+	statuses *statusWriter
+	counts   *counts // the planner's
+	observer *observer
+	planner  *planner
+
+	sentinels    atomic.Uint32 // the last sentinel's number
+	longestProof atomic.Int64  // nanoseconds
+}
+
+// New makes a controller; Run starts it.
+func New(d Deps) *Controller {
+	c := &Controller{config: d.Config.withDefaults(), store: d.Store, listener: d.Listener, log: d.Logger}
+	c.metrics = newMetrics(d.Registry)
+	c.sessions = newSessions(c.log)
+	c.tunnels = newTunnels(c.metrics)
+	c.statuses = newStatusWriter(d.Store, c.log)
+	c.counts = newCounts()
+	c.observer = newObserver(c)
+	c.planner = newPlanner(c)
+	return c
+}
+
+// Run serves switches until ctx ends or the listener fails, and returns when everything it
+// started has ended.
+func (c *Controller) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	for _, run := range []func(context.Context){c.planner.run, c.observer.run, c.tunnels.run, c.statuses.run} {
+		wg.Go(func() { run(ctx) })
+	}
+	conn := c.config.Conn
+	conn.Logger = c.log
+	err := ofconn.Serve(ctx, c.listener, conn, c.serveSwitch)
+	if err != nil && !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("serve switches on %s: %w", c.listener.Addr(), err)
+	}
+	return nil
+}

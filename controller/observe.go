@@ -1,0 +1,280 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"sync"
+
+	"github.com/flowtap/flowtap/openflow"
+	"github.com/flowtap/flowtap/store"
+	"github.com/flowtap/flowtap/topology"
+)
+
+// observer turns what switches report into port status in the store: one goroutine, fed by
+// sessions through its inbox and by the store. It decides nothing; topology does.
+type observer struct {
+	c     *Controller
+	log   *slog.Logger
+	inbox chan func() // full: sessions wait
+
+	// The fields below belong to the goroutine of run.
+	ports    map[string]*store.Port      // latest known, own writes included
+	byIface  map[string]map[string]bool  // port ids by interface
+	byNum    map[uint32]string           // port ids by number
+	nodes    map[string]openflow.DPID    // registered nodes
+	switches map[openflow.DPID]*observed // connected switches
+}
+
+// observed is what a connected switch has: port numbers by interface name.
+type observed struct {
+	session *session
+	ifaces  map[string]openflow.PortNo
+}
+
+func newObserver(c *Controller) *observer {
+	return &observer{c: c, log: c.log, inbox: make(chan func(), 1024), ports: map[string]*store.Port{},
+		byIface: map[string]map[string]bool{}, byNum: map[uint32]string{}, nodes: map[string]openflow.DPID{},
+		switches: map[openflow.DPID]*observed{}}
+}
+
+func (o *observer) run(ctx context.Context) {
+	changes := o.c.store.Follow(ctx)
+	for {
+		select {
+		case f := <-o.inbox:
+			f()
+		case b, ok := <-changes:
+			if !ok {
+				return
+			}
+			o.follow(ctx, b)
+		}
+	}
+}
+
+func (o *observer) post(ctx context.Context, f func()) {
+	select {
+	case o.inbox <- f:
+	case <-ctx.Done():
+	}
+}
+
+func (o *observer) switchUp(ctx context.Context, s *session) {
+	ifaces := map[string]openflow.PortNo{}
+	for _, p := range s.conn.Ports() {
+		ifaces[p.Name] = p.No
+	}
+	o.post(ctx, func() {
+		o.switches[s.dpid] = &observed{s, ifaces}
+		o.settle(ctx, maps.Keys(o.ports))
+	})
+}
+
+func (o *observer) switchDown(ctx context.Context, s *session) {
+	// The inbox may have nobody left to read it once the controller stops.
+	select {
+	case o.inbox <- func() {
+		if sw := o.switches[s.dpid]; sw != nil && sw.session == s {
+			delete(o.switches, s.dpid)
+			o.settle(ctx, maps.Keys(o.ports)) // ports that are elsewhere too move there
+		}
+	}:
+	default:
+	}
+}
+
+func (o *observer) portStatus(ctx context.Context, s *session, m *openflow.PortStatus) {
+	o.post(ctx, func() {
+		sw := o.switches[s.dpid]
+		if sw == nil || sw.session != s {
+			return
+		}
+		touched := map[string]bool{m.Port.Name: true}
+		for name, no := range sw.ifaces { // a number that now has another name
+			if no == m.Port.No {
+				delete(sw.ifaces, name)
+				touched[name] = true
+			}
+		}
+		if m.Reason != openflow.PortDelete {
+			sw.ifaces[m.Port.Name] = m.Port.No
+		}
+		o.c.planner.post(ctx, func(p *planner) { p.portChanged(s, m) })
+		ids := map[string]bool{}
+		for name := range touched {
+			maps.Copy(ids, o.byIface[name])
+		}
+		o.settle(ctx, maps.Keys(ids))
+	})
+}
+
+// learn takes addresses from a frame of a port that declares none. A frame of a port that is
+// known to be elsewhere also says that it has arrived.
+func (o *observer) learn(ctx context.Context, s *session, num uint32, frame []byte) {
+	mac, ip := topology.SenderOf(frame)
+	o.post(ctx, func() {
+		p := o.ports[o.byNum[num]]
+		if p == nil {
+			return
+		}
+		o.update(ctx, p, func(st topology.PortStatus) topology.PortStatus {
+			if !o.declared(p, mac) {
+				st, _ = topology.LearnMAC(p.Spec, st, mac)
+			}
+			st, _ = topology.LearnIP(p.Spec, st, ip)
+			return st
+		})
+	})
+	o.arrive(ctx, s, num)
+}
+
+// declared reports whether another port of the network owns an address.
+func (o *observer) declared(p *store.Port, m topology.MAC) bool {
+	for _, other := range o.ports {
+		if other.ID != p.ID && other.Spec.Network == p.Spec.Network {
+			if other.Spec.MAC == m {
+				return true
+			}
+			for _, l := range other.Status.LearnedMACs {
+				if l == m {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// arrive moves a port to the node where it sends from.
+func (o *observer) arrive(ctx context.Context, s *session, num uint32) {
+	o.post(ctx, func() {
+		p, node := o.ports[o.byNum[num]], o.nodeOf(s.dpid)
+		if p == nil || node == "" || p.Status.Node == node {
+			return
+		}
+		for _, a := range p.Status.Attachments {
+			if a.Node == node {
+				o.update(ctx, p, func(st topology.PortStatus) topology.PortStatus { return topology.Arrive(st, node) })
+			}
+		}
+	})
+}
+
+func (o *observer) nodeOf(d openflow.DPID) string {
+	for id, dpid := range o.nodes {
+		if dpid == d {
+			return id
+		}
+	}
+	return ""
+}
+
+// follow keeps the observer's picture of ports and nodes up to date. A status in a batch may be
+// older than what was written since, so the newer one stays.
+func (o *observer) follow(ctx context.Context, b store.Batch) {
+	if b.Reset {
+		o.ports, o.byIface, o.byNum, o.nodes = map[string]*store.Port{}, map[string]map[string]bool{}, map[uint32]string{}, map[string]openflow.DPID{}
+	}
+	touched := map[string]bool{}
+	for _, e := range b.Events {
+		switch e.Collection {
+		case store.CollectionNodes:
+			if n, ok := e.Object.(*store.Node); !ok {
+				delete(o.nodes, e.ID)
+			} else if o.nodes[e.ID] == n.Spec.DatapathID {
+				continue
+			} else {
+				o.nodes[e.ID] = n.Spec.DatapathID
+			}
+			for id := range o.ports {
+				touched[id] = true
+			}
+		case store.CollectionPorts:
+			if e.StatusOnly && o.ports[e.ID] != nil {
+				continue // our own writes
+			}
+			old := o.ports[e.ID]
+			if old != nil {
+				delete(o.byIface[old.Spec.Interface], e.ID)
+				delete(o.byNum, old.Num)
+				delete(o.ports, e.ID)
+			}
+			p, ok := e.Object.(*store.Port)
+			if !ok {
+				continue
+			}
+			mine := *p
+			if old != nil && old.Num == p.Num {
+				mine.Status = old.Status
+			}
+			o.ports[e.ID], o.byNum[p.Num] = &mine, e.ID
+			if o.byIface[p.Spec.Interface] == nil {
+				o.byIface[p.Spec.Interface] = map[string]bool{}
+			}
+			o.byIface[p.Spec.Interface][e.ID] = true
+			touched[e.ID] = true
+		}
+	}
+	o.settle(ctx, maps.Keys(touched))
+}
+
+// settle brings the attachments of ports in line with what connected switches have. What a
+// switch that is not connected had stays: its dataplane goes on.
+func (o *observer) settle(ctx context.Context, ids func(func(string) bool)) {
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, 32) // writes under way at once
+	for id := range ids {
+		p := o.ports[id]
+		if p == nil {
+			continue
+		}
+		next := o.attached(p, p.Status)
+		if samePortStatus(next, p.Status) {
+			continue
+		}
+		p.Status = next
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			o.write(ctx, p.ID, next)
+		})
+	}
+	wg.Wait()
+}
+
+func (o *observer) attached(p *store.Port, st topology.PortStatus) topology.PortStatus {
+	alive := func(node string) bool { return o.switches[o.nodes[node]] != nil }
+	for _, a := range st.Attachments {
+		if _, registered := o.nodes[a.Node]; !registered {
+			st = topology.Attach(st, a.Node, 0, alive)
+		}
+	}
+	for node, dpid := range o.nodes {
+		if sw := o.switches[dpid]; sw != nil {
+			st = topology.Attach(st, node, sw.ifaces[p.Spec.Interface], alive)
+		}
+	}
+	if st.State == "" {
+		st.State = topology.PortPending
+	}
+	return st
+}
+
+func (o *observer) update(ctx context.Context, p *store.Port, f func(topology.PortStatus) topology.PortStatus) {
+	next := f(p.Status)
+	if !samePortStatus(next, p.Status) {
+		p.Status = next
+		o.write(ctx, p.ID, next)
+	}
+}
+
+// write stores a status; a port deleted meanwhile needs none. Trouble with the store is retried
+// by the next report, and by a new Follow after the store came back.
+func (o *observer) write(ctx context.Context, id string, st topology.PortStatus) {
+	err := o.c.store.Ports().PutStatus(ctx, id, st)
+	if err != nil && !errors.Is(err, store.ErrNotFound) && ctx.Err() == nil {
+		o.log.Error("cannot store the status of a port", "port", id, "error", err)
+	}
+}

@@ -1,0 +1,186 @@
+package controller
+
+import (
+	"context"
+
+	"github.com/flowtap/flowtap/flowtap"
+	"github.com/flowtap/flowtap/flowtap/pipeline"
+	"github.com/flowtap/flowtap/openflow"
+	"github.com/flowtap/flowtap/openflow/flowset"
+	"github.com/flowtap/flowtap/store"
+	"github.com/flowtap/flowtap/topology"
+)
+
+// A Supposition is one object as it would be after a write that has not happened. Spec is a
+// topology.Node, topology.Network, topology.Port or flowtap.Tap; nil is its deletion.
+type Supposition struct {
+	Collection string
+	ID         string
+	Spec       any
+}
+
+// Consequence is what a write would change on one switch.
+type Consequence struct {
+	Node    string
+	DPID    openflow.DPID
+	Changes flowset.Changes
+}
+
+// Suppose says what every switch would have to change, ordered by node, if a write happened.
+// Nothing changes. Numbers that only the write would allocate are shown from the top of their range.
+func (c *Controller) Suppose(ctx context.Context, s Supposition) ([]Consequence, error) {
+	answer := make(chan []Consequence, 1)
+	c.planner.post(ctx, func(p *planner) { answer <- p.suppose(s) })
+	select {
+	case a := <-answer:
+		return a, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// supposedNum numbers objects that do not exist.
+const supposedNum = 1<<32 - 1
+
+// suppose changes the world, looks, and changes it back.
+func (p *planner) suppose(s Supposition) []Consequence {
+	put, undo := p.supposition(s)
+	units := put()
+	var labels []string
+	for i, key := range p.world.MissingLabels() {
+		labels = append(labels, key)
+		units = append(units, p.world.PutLabel(key, uint32(store.LabelMax-i))...)
+	}
+	for _, u := range units {
+		if u.Kind == pipeline.UnitEverything {
+			units = p.world.Units()
+			break
+		}
+	}
+	nodes := p.world.Nodes()
+	after := p.sets(nodes, units)
+	undo()
+	for _, key := range labels {
+		p.world.DeleteLabel(key)
+	}
+	for _, id := range p.world.Nodes() {
+		if after[id] == nil {
+			nodes = append(nodes, id)
+		}
+	}
+	before := p.sets(nodes, units)
+	var out []Consequence
+	for _, id := range nodes {
+		b, a := before[id], after[id]
+		if b == nil {
+			b = &flowset.Set{}
+		}
+		if a == nil {
+			a = &flowset.Set{}
+		}
+		if c := flowset.Diff(b, a); !c.Empty() {
+			cons := Consequence{Node: id, Changes: c}
+			if n := p.world.Node(id); n != nil {
+				cons.DPID = n.DatapathID
+			} else if n, ok := s.Spec.(topology.Node); ok {
+				cons.DPID = n.DatapathID
+			}
+			out = append(out, cons)
+		}
+	}
+	return out
+}
+
+// sets gives the share of units in each node's desired state.
+func (p *planner) sets(nodes []string, units []pipeline.Unit) map[string]*flowset.Set {
+	sets := map[string]*flowset.Set{}
+	for _, id := range nodes {
+		set := &flowset.Set{}
+		seen := map[pipeline.Unit]bool{}
+		for _, u := range units {
+			if seen[u] {
+				continue
+			}
+			seen[u] = true
+			flows, groups := pipeline.Part(p.world, id, u)
+			for _, f := range flows {
+				set.PutFlow(f)
+			}
+			for _, g := range groups {
+				set.PutGroup(g)
+			}
+		}
+		sets[id] = set
+	}
+	return sets
+}
+
+// supposition gives the functions that put an object into the world and take it out again.
+func (p *planner) supposition(s Supposition) (put func() []pipeline.Unit, undo func()) {
+	w := p.world
+	nothing := func() []pipeline.Unit { return nil }
+	switch s.Collection {
+	case store.CollectionTaps:
+		old := w.Tap(s.ID)
+		undo = func() { w.DeleteTap(s.ID) }
+		num := uint32(supposedNum)
+		if old != nil {
+			num = old.Num
+			undo = func() { w.PutTap(old.ID, old.Num, old.Tap) }
+		}
+		if t, ok := s.Spec.(flowtap.Tap); ok {
+			return func() []pipeline.Unit { return w.PutTap(s.ID, num, t) }, undo
+		}
+		return func() []pipeline.Unit { return w.DeleteTap(s.ID) }, undo
+	case store.CollectionPorts:
+		old := w.Port(s.ID)
+		port := pipeline.Port{ID: s.ID, Num: supposedNum}
+		undo = func() { w.DeletePort(s.ID) }
+		if old != nil {
+			port = *old
+			undo = func() { w.PutPort(*old) }
+		}
+		if spec, ok := s.Spec.(topology.Port); ok {
+			port.Port = spec
+			port.Status = p.supposedStatus(spec, port.Status)
+			return func() []pipeline.Unit { return w.PutPort(port) }, undo
+		}
+		return func() []pipeline.Unit { return w.DeletePort(s.ID) }, undo
+	case store.CollectionNetworks:
+		if w.HasNetwork(s.ID) {
+			undo = func() { w.PutNetwork(pipeline.Network{ID: s.ID}) }
+		} else {
+			undo = func() { w.DeleteNetwork(s.ID) }
+		}
+		if s.Spec != nil {
+			return func() []pipeline.Unit { return w.PutNetwork(pipeline.Network{ID: s.ID}) }, undo
+		}
+		return func() []pipeline.Unit { return w.DeleteNetwork(s.ID) }, undo
+	case store.CollectionNodes:
+		old := w.Node(s.ID)
+		undo = func() { w.DeleteNode(s.ID) }
+		if old != nil {
+			undo = func() { w.PutNode(*old) }
+		}
+		if spec, ok := s.Spec.(topology.Node); ok {
+			n := pipeline.Node{ID: s.ID, Node: spec}
+			if sw := p.switches[spec.DatapathID]; sw != nil {
+				n.TunnelPort = sw.ifaces[spec.TunnelInterface]
+			}
+			return func() []pipeline.Unit { return w.PutNode(n) }, undo
+		}
+		return func() []pipeline.Unit { return w.DeleteNode(s.ID) }, undo
+	}
+	return nothing, func() {}
+}
+
+// supposedStatus is where a port would be found.
+func (p *planner) supposedStatus(spec topology.Port, st topology.PortStatus) topology.PortStatus {
+	alive := func(string) bool { return true }
+	for _, sw := range p.switches {
+		if sw.node != "" {
+			st = topology.Attach(st, sw.node, sw.ifaces[spec.Interface], alive)
+		}
+	}
+	return st
+}

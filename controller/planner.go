@@ -1,0 +1,522 @@
+package controller
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/flowtap/flowtap/flowtap"
+	"github.com/flowtap/flowtap/flowtap/pipeline"
+	"github.com/flowtap/flowtap/openflow"
+	"github.com/flowtap/flowtap/openflow/flowset"
+	"github.com/flowtap/flowtap/store"
+	"github.com/flowtap/flowtap/topology"
+)
+
+// planner owns the world. One goroutine applies every change to it, keeps what each connected
+// switch should hold, and starts a round when a switch differs. It waits for nothing: rounds,
+// dumps and label writes run beside it and post what came of them.
+type planner struct {
+	c     *Controller
+	log   *slog.Logger
+	inbox chan func(*planner) // full: the poster waits
+
+	// The fields below belong to the goroutine of run.
+	ctx      context.Context
+	world    *pipeline.World
+	switches map[openflow.DPID]*swtch // connected, registered or not
+	started  time.Time
+
+	dirty    map[pipeline.Unit]bool // parts to recompute on every switch
+	busy     bool                   // a round or a label write is under way
+	revision int64                  // of the store, as far as the world has it
+	done     int64                  // revision that all connected switches have carried out
+	waiters  []waiter
+
+	taps    map[string]*tapRecord
+	restate map[string]int64 // taps to look at, once this revision is carried out
+}
+
+// A swtch is one connected switch and what is known of it.
+type swtch struct {
+	session *session
+	ifaces  map[string]openflow.PortNo
+	node    string // "" while nobody registered it
+
+	have, want *flowset.Set // have is nil until the switch was read
+	parts      map[pipeline.Unit]part
+	keys       map[flowset.Key]bool // flows that may differ
+	groups     map[openflow.GroupID]bool
+	all        bool // everything may differ
+	epoch      *pipeline.Epoch
+	reading    bool
+	commits    int       // rounds it took part in, to tell whether an audit overlapped one
+	refused    time.Time // when it last refused a change
+	status     topology.NodeStatus
+}
+
+// part is one unit's share of a switch's desired state.
+type part struct {
+	keys   []flowset.Key
+	groups []openflow.GroupID
+}
+
+type waiter struct {
+	revision int64
+	done     chan struct{}
+}
+
+// refusalPause is how long a switch that refused a change is left alone.
+const refusalPause = 2 * time.Second
+
+func newPlanner(c *Controller) *planner {
+	return &planner{c: c, log: c.log, inbox: make(chan func(*planner), 4096), world: pipeline.NewWorld(),
+		switches: map[openflow.DPID]*swtch{}, dirty: map[pipeline.Unit]bool{},
+		taps: map[string]*tapRecord{}, restate: map[string]int64{}}
+}
+
+// post has f called by the planner.
+func (p *planner) post(ctx context.Context, f func(*planner)) {
+	select {
+	case p.inbox <- f:
+	case <-ctx.Done():
+	}
+}
+
+func (p *planner) run(ctx context.Context) {
+	p.ctx, p.started = ctx, time.Now()
+	changes := p.c.store.Follow(ctx)
+	audit := time.NewTicker(p.c.config.AuditInterval)
+	defer audit.Stop()
+	regular := time.NewTicker(time.Second)
+	defer regular.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case f := <-p.inbox:
+			f(p)
+		case b, ok := <-changes:
+			if !ok {
+				return
+			}
+			p.follow(b)
+		case t := <-p.c.tunnels.changed:
+			p.tunnelChanged(t)
+		case <-audit.C:
+			p.audit()
+		case <-regular.C:
+			p.regular()
+		}
+		p.step()
+	}
+}
+
+// follow applies a change of the store to the world.
+func (p *planner) follow(b store.Batch) {
+	if b.Reset {
+		p.forgetMissing(b)
+	}
+	for _, e := range b.Events {
+		p.mark(p.apply(e))
+	}
+	p.revision = b.Revision
+}
+
+func (p *planner) apply(e store.Event) []pipeline.Unit {
+	w := p.world
+	switch e.Collection {
+	case store.CollectionNodes:
+		n, ok := e.Object.(*store.Node)
+		if !ok {
+			p.unregister(e.ID)
+			return w.DeleteNode(e.ID)
+		}
+		units := w.PutNode(p.nodeOf(n))
+		p.register(e.ID, n)
+		return units
+	case store.CollectionNetworks:
+		if e.Object == nil {
+			return w.DeleteNetwork(e.ID)
+		}
+		if e.StatusOnly {
+			return nil
+		}
+		return w.PutNetwork(pipeline.Network{ID: e.ID})
+	case store.CollectionPorts:
+		p.restateTaps(w.TapsOf(e.ID))
+		port, ok := e.Object.(*store.Port)
+		if !ok {
+			return w.DeletePort(e.ID)
+		}
+		return w.PutPort(pipeline.Port{ID: e.ID, Num: port.Num, Port: port.Spec, Status: port.Status})
+	case store.CollectionTaps:
+		t, ok := e.Object.(*store.Tap)
+		if !ok {
+			delete(p.taps, e.ID)
+			return w.DeleteTap(e.ID)
+		}
+		if e.StatusOnly && p.taps[e.ID] != nil {
+			return nil // our own write
+		}
+		p.tapWanted(t)
+		return w.PutTap(e.ID, t.Num, t.Spec)
+	case store.CollectionLabels:
+		n, ok := e.Object.(uint32)
+		if !ok {
+			return w.DeleteLabel(e.ID)
+		}
+		return w.PutLabel(e.ID, n)
+	}
+	return nil
+}
+
+// forgetMissing deletes from the world what a complete list does not have.
+func (p *planner) forgetMissing(b store.Batch) {
+	there := map[string]bool{}
+	for _, e := range b.Events {
+		there[e.Collection+"/"+e.ID] = true
+	}
+	gone := func(collection string, ids []string) {
+		for _, id := range ids {
+			if !there[collection+"/"+id] {
+				p.mark(p.apply(store.Event{Collection: collection, ID: id}))
+			}
+		}
+	}
+	gone(store.CollectionTaps, p.world.Taps())
+	gone(store.CollectionPorts, p.world.Ports())
+	gone(store.CollectionNetworks, p.world.Networks())
+	gone(store.CollectionNodes, p.world.Nodes())
+}
+
+func (p *planner) mark(units []pipeline.Unit) {
+	for _, u := range units {
+		p.dirty[u] = true
+	}
+}
+
+// nodeOf is a node with the tunnel port that its switch has, as far as that is known.
+func (p *planner) nodeOf(n *store.Node) pipeline.Node {
+	node := pipeline.Node{ID: n.ID, Node: n.Spec, TunnelPort: n.Status.TunnelPort}
+	if sw := p.switches[n.Spec.DatapathID]; sw != nil {
+		node.TunnelPort = sw.ifaces[n.Spec.TunnelInterface]
+	}
+	return node
+}
+
+// register gives a connected switch to the node that names it.
+func (p *planner) register(id string, n *store.Node) {
+	for dpid, sw := range p.switches {
+		if sw.node == id && dpid != n.Spec.DatapathID {
+			p.release(sw)
+		}
+	}
+	if sw := p.switches[n.Spec.DatapathID]; sw != nil && sw.node != id {
+		p.adopt(sw, id)
+	} else if sw == nil && n.Status.State == "" {
+		p.c.statuses.node(id, topology.NodeStatus{State: topology.NodeDisconnected})
+	}
+}
+
+func (p *planner) unregister(id string) {
+	for _, sw := range p.switches {
+		if sw.node == id {
+			p.clear(sw)
+		}
+	}
+}
+
+func (p *planner) switchUp(s *session) {
+	sw := &swtch{session: s, ifaces: map[string]openflow.PortNo{}}
+	for _, port := range s.conn.Ports() {
+		sw.ifaces[port.Name] = port.No
+	}
+	p.switches[s.dpid] = sw
+	for _, id := range p.world.Nodes() {
+		if p.world.Node(id).DatapathID == s.dpid {
+			p.adopt(sw, id)
+		}
+	}
+	p.c.metrics.switches.Set(float64(len(p.switches)))
+}
+
+func (p *planner) switchDown(s *session) {
+	sw := p.switches[s.dpid]
+	if sw == nil || sw.session != s {
+		return
+	}
+	delete(p.switches, s.dpid)
+	p.c.metrics.switches.Set(float64(len(p.switches)))
+	if sw.node != "" {
+		sw.status.State, sw.status.Role = topology.NodeDisconnected, ""
+		p.c.statuses.node(sw.node, sw.status)
+		p.restateTaps(p.world.Taps())
+		p.keepTunnels()
+	}
+}
+
+// adopt makes a connected switch a node's: it is read, and then kept at its desired state.
+func (p *planner) adopt(sw *swtch, node string) {
+	n := p.world.Node(node)
+	sw.node, sw.have, sw.want = node, nil, &flowset.Set{}
+	sw.parts, sw.keys, sw.groups = map[pipeline.Unit]part{}, map[flowset.Key]bool{}, map[openflow.GroupID]bool{}
+	sw.epoch, sw.all = &pipeline.Epoch{}, true
+	with := *n
+	with.TunnelPort = sw.ifaces[n.TunnelInterface]
+	p.mark(p.world.PutNode(with))
+	for _, u := range p.world.Units() {
+		p.recompute(sw, u)
+	}
+	sw.status = topology.NodeStatus{State: topology.NodeConnected, Role: "master", Version: sw.session.conn.Desc().Software, TunnelPort: with.TunnelPort}
+	if with.TunnelPort == 0 {
+		sw.status.Reason = "the switch has no port " + n.TunnelInterface + ", so nothing can be sent to other nodes"
+	}
+	p.c.statuses.node(node, sw.status)
+	p.read(sw)
+	p.restateTaps(p.world.Taps())
+}
+
+// release leaves a switch that no node names as it is.
+func (p *planner) release(sw *swtch) {
+	sw.node, sw.have, sw.want = "", nil, nil
+}
+
+// clear takes everything of ours off the switch of a node that was deleted, then releases it.
+func (p *planner) clear(sw *swtch) {
+	have, s := sw.have, sw.session
+	p.release(sw)
+	if have == nil {
+		return
+	}
+	go func() {
+		ctx, cancel := context.WithTimeout(p.ctx, commitTimeout)
+		defer cancel()
+		if err := s.conn.Commit(ctx, flowset.Diff(have, &flowset.Set{}).Messages()); err != nil && ctx.Err() == nil {
+			p.log.Error("cannot clear the switch of a deleted node", "dpid", s.dpid, "error", err)
+		}
+	}()
+}
+
+// portChanged notices a tunnel interface that comes, goes or gets another number.
+func (p *planner) portChanged(s *session, m *openflow.PortStatus) {
+	sw := p.switches[s.dpid]
+	if sw == nil || sw.session != s {
+		return
+	}
+	for name, no := range sw.ifaces {
+		if no == m.Port.No {
+			delete(sw.ifaces, name)
+		}
+	}
+	if m.Reason != openflow.PortDelete {
+		sw.ifaces[m.Port.Name] = m.Port.No
+	}
+	n := p.world.Node(sw.node)
+	if n == nil || n.TunnelPort == sw.ifaces[n.TunnelInterface] {
+		return
+	}
+	with := *n
+	with.TunnelPort = sw.ifaces[n.TunnelInterface]
+	p.mark(p.world.PutNode(with))
+	sw.status.TunnelPort, sw.status.Reason = with.TunnelPort, ""
+	if with.TunnelPort == 0 {
+		sw.status.Reason = "the switch lost its port " + n.TunnelInterface
+	}
+	p.c.statuses.node(sw.node, sw.status)
+	p.restateTaps(p.world.Taps())
+}
+
+// recompute brings one unit's share of a switch's desired state up to date.
+func (p *planner) recompute(sw *swtch, u pipeline.Unit) {
+	flows, groups := pipeline.Part(p.world, sw.node, u)
+	old, had := sw.parts[u]
+	if len(flows)+len(groups) == 0 && !had {
+		return
+	}
+	var now part
+	fresh := make(map[flowset.Key]bool, len(flows))
+	for i := range flows {
+		k := flowset.KeyOf(&flows[i])
+		fresh[k] = true
+		now.keys = append(now.keys, k)
+		sw.want.PutFlow(flows[i])
+		sw.keys[k] = true
+	}
+	for _, g := range groups {
+		now.groups = append(now.groups, g.ID)
+		sw.want.PutGroup(g)
+		sw.groups[g.ID] = true
+	}
+	for _, k := range old.keys {
+		if !fresh[k] {
+			sw.want.DeleteFlow(k)
+			sw.keys[k] = true
+		}
+	}
+	for _, id := range old.groups {
+		if !slices.Contains(now.groups, id) {
+			sw.want.DeleteGroup(id)
+			sw.groups[id] = true
+		}
+	}
+	if len(now.keys)+len(now.groups) == 0 {
+		delete(sw.parts, u)
+	} else {
+		sw.parts[u] = now
+	}
+}
+
+// recomputeDirty brings every switch's desired state up to date.
+func (p *planner) recomputeDirty() {
+	if len(p.dirty) == 0 {
+		return
+	}
+	units := slices.Collect(maps.Keys(p.dirty))
+	everything := p.dirty[pipeline.Unit{Kind: pipeline.UnitEverything}]
+	if everything {
+		units = p.world.Units()
+	}
+	for _, sw := range p.switches {
+		if sw.node == "" {
+			continue
+		}
+		for _, u := range units {
+			p.recompute(sw, u)
+		}
+		if everything {
+			p.dropVanished(sw)
+		}
+	}
+	p.dirty = map[pipeline.Unit]bool{}
+	p.keepTunnels()
+}
+
+// dropVanished takes out the shares of units that are no more.
+func (p *planner) dropVanished(sw *swtch) {
+	for u := range sw.parts {
+		p.recompute(sw, u)
+	}
+}
+
+// keepTunnels says which tunnels are in use.
+func (p *planner) keepTunnels() {
+	ends := map[string]endpoint{}
+	for _, sw := range p.switches {
+		if n := p.world.Node(sw.node); n != nil {
+			ends[sw.node] = endpoint{sw.session, n}
+		}
+	}
+	p.c.tunnels.use(pipeline.Tunnels(p.world), ends)
+}
+
+// step starts what is due: numbers for labels, then a round. At rest, it lets those go who wait
+// for the world's revision to be carried out.
+func (p *planner) step() {
+	if p.busy {
+		return
+	}
+	if missing := p.world.MissingLabels(); len(missing) > 0 {
+		p.number(missing)
+		return
+	}
+	p.recomputeDirty()
+	if p.startRound() {
+		return
+	}
+	if p.settled() {
+		p.restateDue(p.revision)
+		p.letGo(p.revision)
+	}
+}
+
+// number gets numbers for label keys.
+func (p *planner) number(keys []string) {
+	p.busy = true
+	go func() {
+		numbers, err := p.c.store.EnsureLabels(p.ctx, keys)
+		p.post(p.ctx, func(p *planner) {
+			if err != nil {
+				p.log.Error("cannot allocate tunnel labels; will try again", "error", err)
+				time.AfterFunc(time.Second, func() { p.post(p.ctx, func(p *planner) { p.busy = false }) })
+				return
+			}
+			p.busy = false
+			for k, n := range numbers {
+				p.mark(p.world.PutLabel(k, n))
+			}
+		})
+	}()
+}
+
+// settled reports whether every connected, registered switch has been read and differs in nothing.
+func (p *planner) settled() bool {
+	for _, sw := range p.switches {
+		if sw.node != "" && (sw.have == nil || sw.all || len(sw.keys)+len(sw.groups) > 0) && sw.refused.IsZero() {
+			return false
+		}
+	}
+	return true
+}
+
+// up reports whether a node's switch is connected and has carried out what was asked of it.
+func (p *planner) up(node string) bool {
+	n := p.world.Node(node)
+	if n == nil {
+		return false
+	}
+	sw := p.switches[n.DatapathID]
+	return sw != nil && sw.have != nil && sw.refused.IsZero()
+}
+
+// regular does what has no event: retries after refusals, states that time alone changes.
+func (p *planner) regular() {
+	for _, sw := range p.switches {
+		if !sw.refused.IsZero() && time.Since(sw.refused) > refusalPause {
+			sw.refused, sw.have = time.Time{}, nil
+			p.read(sw)
+		}
+	}
+	for id, t := range p.taps {
+		if t.status.State == flowtap.TapPending || t.status.State == flowtap.TapDegraded || t.status.State == "" {
+			p.restateTaps([]string{id})
+		}
+	}
+}
+
+func (p *planner) sinceStart() time.Duration { return time.Since(p.started) }
+
+func (p *planner) tunnelChanged(pipeline.Tunnel) { p.restateTaps(p.world.Taps()) }
+
+// Settled returns when everything up to a store revision has been carried out on every connected
+// switch and its statuses are written, or ctx ends.
+func (c *Controller) Settled(ctx context.Context, revision int64) error {
+	done := make(chan struct{})
+	c.planner.post(ctx, func(p *planner) {
+		if p.done >= revision {
+			close(done)
+		} else {
+			p.waiters = append(p.waiters, waiter{revision, done})
+		}
+	})
+	select {
+	case <-done:
+		c.statuses.flush(ctx)
+		return ctx.Err()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (p *planner) letGo(revision int64) {
+	p.done = max(p.done, revision)
+	p.waiters = slices.DeleteFunc(p.waiters, func(w waiter) bool {
+		if w.revision > p.done {
+			return false
+		}
+		close(w.done)
+		return true
+	})
+}

@@ -1,0 +1,88 @@
+package controller
+
+import (
+	"context"
+	"time"
+
+	"github.com/flowtap/flowtap/flowtap/pipeline"
+	"github.com/flowtap/flowtap/openflow"
+)
+
+const (
+	// sentinelRounds is how many changes of the sentinel must be seen. A sweep of the
+	// revalidators that begins before a change may show the first of them early; the third proves
+	// a whole sweep after it.
+	sentinelRounds  = 3
+	sentinelEvery   = time.Millisecond
+	sentinelTimeout = 500 * time.Millisecond
+)
+
+func (c *Controller) nextSentinel() uint32 { return c.sentinels.Add(1) }
+
+func sentinelMessages(j *job, cookie uint64) []openflow.Message {
+	if cookie == 0 {
+		return nil
+	}
+	f, _ := pipeline.SentinelFlow(&j.node, 0)
+	f.Cookie = cookie
+	return []openflow.Message{&openflow.FlowMod{Command: openflow.FlowAdd, Flow: f}}
+}
+
+// prove returns when the switch's datapath acts on what has been committed. A barrier does not
+// tell: megaflows are revalidated after it. Another node sends frames to a flow that goes to the
+// controller and whose cookie changes with each round; the cookie that comes back is the one the
+// datapath has. Where no other node can help, the longest time this took anywhere is waited.
+func (c *Controller) prove(ctx context.Context, j *job, cookie uint64) {
+	if j.err != nil {
+		return
+	}
+	started := time.Now()
+	helper := c.tunnels.helper(j.session.dpid)
+	if cookie != 0 && helper != nil {
+		if via := c.tunnels.node(helper); via != nil && c.proveBySentinel(ctx, j, cookie, helper, via) {
+			took := time.Since(started)
+			c.metrics.proof.Observe(took.Seconds())
+			j.proven = true
+			for {
+				longest := c.longestProof.Load()
+				if int64(took) <= longest || c.longestProof.CompareAndSwap(longest, int64(took)) {
+					return
+				}
+			}
+		}
+		c.log.Warn("no sentinel came back; waiting instead", "node", j.node.ID)
+	}
+	wait := max(c.config.SettleTime, min(2*time.Duration(c.longestProof.Load()), sentinelTimeout))
+	select {
+	case <-time.After(wait):
+	case <-ctx.Done():
+	}
+}
+
+func (c *Controller) proveBySentinel(ctx context.Context, j *job, cookie uint64, helper *session, via *pipeline.Node) bool {
+	ctx, cancel := context.WithTimeout(ctx, sentinelTimeout)
+	defer cancel()
+	frame := &openflow.PacketOut{Actions: pipeline.SendTunnelled(via, &j.node, pipeline.LabelSentinel), Data: probeFrame(helper.dpid, j.session.dpid)}
+	tick := time.NewTicker(sentinelEvery)
+	defer tick.Stop()
+	for round := 0; ; {
+		if j.session.sentinel.Load() == cookie {
+			if round++; round == sentinelRounds {
+				return true
+			}
+			cookie = pipeline.Cookie(pipeline.KindSentinel, c.nextSentinel())
+			if j.session.conn.Send(ctx, sentinelMessages(j, cookie)...) != nil {
+				return false
+			}
+		}
+		if helper.conn.Send(ctx, frame) != nil {
+			return false
+		}
+		select {
+		case <-j.session.sentinelSeen:
+		case <-tick.C:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}

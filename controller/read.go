@@ -1,0 +1,127 @@
+package controller
+
+import (
+	"context"
+	"time"
+
+	"github.com/flowtap/flowtap/flowtap/pipeline"
+	"github.com/flowtap/flowtap/openflow"
+	"github.com/flowtap/flowtap/openflow/flowset"
+	"github.com/flowtap/flowtap/openflow/ofconn"
+)
+
+// readTimeout bounds reading a switch back.
+const readTimeout = 30 * time.Second
+
+// A reading is what a switch was found to hold of ours.
+type reading struct {
+	set     *flowset.Set
+	flows   []openflow.FlowStats // ours, with counters
+	foreign int                  // flows that are not ours
+	err     error
+}
+
+func readSwitch(ctx context.Context, conn *ofconn.Conn) reading {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	r := reading{set: &flowset.Set{}}
+	flows, err := conn.DumpFlows(ctx)
+	if err != nil {
+		return reading{err: err}
+	}
+	for _, f := range flows {
+		if _, _, ours := pipeline.Ours(f.Flow.Cookie); !ours {
+			r.foreign++
+			continue
+		}
+		r.set.PutFlow(f.Flow)
+		r.flows = append(r.flows, f)
+	}
+	groups, err := conn.DumpGroups(ctx)
+	if err != nil {
+		return reading{err: err}
+	}
+	for _, g := range groups {
+		if pipeline.OurGroup(g.ID) {
+			r.set.PutGroup(g)
+		}
+	}
+	return r
+}
+
+// read finds out what a switch holds, after it connected or when an outcome is in doubt.
+func (p *planner) read(sw *swtch) {
+	if sw.reading {
+		return
+	}
+	sw.reading = true
+	go func() {
+		r := readSwitch(p.ctx, sw.session.conn)
+		p.post(p.ctx, func(p *planner) {
+			sw.reading = false
+			if p.switches[sw.session.dpid] != sw || sw.node == "" {
+				return
+			}
+			if r.err != nil {
+				p.log.Error("cannot read the switch; closing its connection", "node", sw.node, "error", r.err)
+				_ = sw.session.conn.Close()
+				return
+			}
+			p.know(sw, r)
+		})
+	}()
+}
+
+// know takes a reading for what the switch holds.
+func (p *planner) know(sw *swtch, r reading) {
+	sw.have, sw.all = r.set, true
+	if sw.commits == 0 {
+		if c := flowset.Diff(r.set, sw.want); !c.Empty() {
+			p.log.Info("switch differs from what it should hold", "node", sw.node, "changes", c.Len())
+		}
+	}
+	p.count(sw, r)
+}
+
+// audit reads every switch back while nothing is changing it. What differs from what it was left
+// with is drift: it is counted, and the next round repairs it.
+func (p *planner) audit() {
+	for _, sw := range p.switches {
+		if sw.node == "" || sw.have == nil || sw.reading {
+			continue
+		}
+		sw.reading = true
+		commits, busy := sw.commits, p.busy
+		go func() {
+			r := readSwitch(p.ctx, sw.session.conn)
+			p.post(p.ctx, func(p *planner) {
+				sw.reading = false
+				if p.switches[sw.session.dpid] != sw || sw.node == "" || sw.have == nil || r.err != nil {
+					return
+				}
+				p.count(sw, r)
+				if busy || p.busy || sw.commits != commits {
+					return // a change was under way: compare another time
+				}
+				if drift := flowset.Diff(sw.have, r.set); !drift.Empty() {
+					p.log.Warn("drift: the switch does not hold what it was left with", "node", sw.node, "differences", drift.Len())
+					sw.status.DriftRepaired += uint64(drift.Len())
+					p.c.metrics.drift.WithLabelValues(sw.node).Add(float64(drift.Len()))
+					sw.have, sw.all = r.set, true
+				}
+			})
+		}()
+	}
+}
+
+// count takes the counters of a reading.
+func (p *planner) count(sw *swtch, r reading) {
+	p.c.counts.take(sw.session.dpid, r.flows)
+	flows, groups := sw.have.Len()
+	if sw.status.Flows != flows || sw.status.Groups != groups || sw.status.ForeignFlows != r.foreign {
+		sw.status.Flows, sw.status.Groups, sw.status.ForeignFlows = flows, groups, r.foreign
+	}
+	p.c.statuses.node(sw.node, sw.status)
+	p.countTaps()
+	p.c.metrics.count(p.c.counts, p.world)
+}

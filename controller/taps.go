@@ -1,0 +1,89 @@
+package controller
+
+import (
+	"strconv"
+
+	"github.com/flowtap/flowtap/flowtap"
+	"github.com/flowtap/flowtap/flowtap/pipeline"
+	"github.com/flowtap/flowtap/store"
+)
+
+// A tapRecord is what the planner knows of a contract besides the world.
+type tapRecord struct {
+	num      uint32
+	revision int64
+	status   flowtap.TapStatus // as last written
+}
+
+// tapWanted takes note of a contract that is new or changed.
+func (p *planner) tapWanted(t *store.Tap) {
+	r := p.taps[t.ID]
+	if r == nil || r.num != t.Num {
+		r = &tapRecord{num: t.Num, status: t.Status}
+		p.taps[t.ID] = r
+		p.c.counts.adopt(t.Num, t.Status.Counters)
+	}
+	r.revision = t.Revision
+	p.restate[t.ID] = p.revision + 1
+}
+
+// restateTaps has the state of contracts looked at once the switches are at rest.
+func (p *planner) restateTaps(ids []string) {
+	for _, id := range ids {
+		p.restate[id] = p.revision
+	}
+}
+
+// restateDue writes the state of the contracts whose last change the switches have carried out.
+func (p *planner) restateDue(upTo int64) {
+	if len(p.restate) == 0 {
+		return
+	}
+	health := pipeline.Health{Up: p.up, Warm: p.warm}
+	for id, since := range p.restate {
+		r := p.taps[id]
+		if since > upTo {
+			continue
+		}
+		delete(p.restate, id)
+		if r == nil || p.starting() && !p.complete(id) {
+			continue
+		}
+		st := pipeline.State(p.world, id, r.status.State, health)
+		st.Counters = p.c.counts.tap(r.num)
+		st.Revision = strconv.FormatInt(r.revision, 10)
+		if st != r.status {
+			r.status = st
+			p.c.statuses.tap(id, st)
+		}
+	}
+}
+
+// starting reports whether switches may still be on their way back to a controller that just
+// started. Their dataplanes go on meanwhile, so what was said of contracts stays.
+func (p *planner) starting() bool { return p.sinceStart() < p.c.config.Grace }
+
+// complete reports whether every node of a contract is connected.
+func (p *planner) complete(id string) bool {
+	for _, n := range pipeline.TapNodes(p.world, id) {
+		if !p.up(n) {
+			return false
+		}
+	}
+	return true
+}
+
+func (p *planner) warm(t pipeline.Tunnel) bool {
+	from, to := p.world.Node(t.From), p.world.Node(t.To)
+	return from != nil && to != nil && p.c.tunnels.warm(from.DatapathID, to.DatapathID)
+}
+
+// countTaps writes the counters of contracts that changed since they were last written.
+func (p *planner) countTaps() {
+	for id, r := range p.taps {
+		if now := p.c.counts.tap(r.num); now != r.status.Counters && r.status.State != "" {
+			r.status.Counters = now
+			p.c.statuses.tap(id, r.status)
+		}
+	}
+}

@@ -1,0 +1,210 @@
+package controller
+
+import (
+	"context"
+	"encoding/binary"
+	"sync"
+	"time"
+
+	"github.com/flowtap/flowtap/flowtap/pipeline"
+	"github.com/flowtap/flowtap/openflow"
+)
+
+const (
+	probeEvery   = time.Second           // on a tunnel that answers
+	probeFirst   = 10 * time.Millisecond // on one that does not yet, then ever slower
+	probeMissing = 4 * time.Second       // without an answer a tunnel counts as dead
+	probeTick    = 5 * time.Millisecond
+)
+
+// tunnels keeps the tunnels in use warm and knows which answer: a frame out of one switch's
+// tunnel port, a packet-in at the other's. The userspace datapath of Open vSwitch drops frames
+// for a far end whose MAC it does not know, so the first probes of a tunnel may be lost.
+type tunnels struct {
+	metrics *metrics
+	changed chan pipeline.Tunnel // one that answered first, or stopped; read by the planner
+
+	mu   sync.Mutex // guards all
+	all  map[[2]openflow.DPID]*tunnel
+	ends map[*session]*pipeline.Node
+}
+
+// A tunnel is one direction between two connected switches.
+type tunnel struct {
+	name    pipeline.Tunnel
+	from    *session
+	actions []openflow.Action
+	pause   time.Duration
+	sent    time.Time
+	heard   time.Time
+	warm    bool
+}
+
+func newTunnels(m *metrics) *tunnels {
+	return &tunnels{metrics: m, changed: make(chan pipeline.Tunnel, 1024), all: map[[2]openflow.DPID]*tunnel{}}
+}
+
+// An endpoint is a connected switch and its node.
+type endpoint struct {
+	session *session
+	node    *pipeline.Node
+}
+
+// use says which tunnels to keep warm. What is known of those that stay is kept, unless their
+// switch reconnected or their address changed.
+func (t *tunnels) use(in map[pipeline.Tunnel]bool, ends map[string]endpoint) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.ends = map[*session]*pipeline.Node{}
+	for _, e := range ends {
+		t.ends[e.session] = e.node
+	}
+	keep := map[[2]openflow.DPID]bool{}
+	for name := range in {
+		from, to := ends[name.From], ends[name.To]
+		if from.session == nil || to.session == nil || from.node.TunnelPort == 0 || to.node.TunnelPort == 0 {
+			continue
+		}
+		key := [2]openflow.DPID{from.session.dpid, to.session.dpid}
+		keep[key] = true
+		actions := pipeline.SendTunnelled(from.node, to.node, pipeline.LabelProbe)
+		if have := t.all[key]; have != nil && have.from == from.session && have.name == name && sameActions(have.actions, actions) {
+			continue
+		}
+		t.all[key] = &tunnel{name: name, from: from.session, actions: actions, pause: probeFirst}
+	}
+	for key := range t.all {
+		if !keep[key] {
+			delete(t.all, key)
+		}
+	}
+}
+
+func sameActions(a, b []openflow.Action) bool {
+	for i := range a {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return len(a) == len(b)
+}
+
+// node gives the node of a connected switch.
+func (t *tunnels) node(s *session) *pipeline.Node {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.ends[s]
+}
+
+// warm reports whether a tunnel answers.
+func (t *tunnels) warm(from, to openflow.DPID) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	x := t.all[[2]openflow.DPID{from, to}]
+	return x != nil && x.warm
+}
+
+// helper gives a switch whose tunnel to another answers.
+func (t *tunnels) helper(to openflow.DPID) *session {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var best *session
+	for key, x := range t.all {
+		if key[1] == to && x.warm && (best == nil || x.from.dpid < best.dpid) {
+			best = x.from
+		}
+	}
+	return best
+}
+
+func (t *tunnels) run(ctx context.Context) {
+	tick := time.NewTicker(probeTick)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			t.probe(ctx, now)
+		}
+	}
+}
+
+// probe sends what is due.
+func (t *tunnels) probe(ctx context.Context, now time.Time) {
+	type due struct {
+		conn *session
+		out  *openflow.PacketOut
+	}
+	var send []due
+	t.mu.Lock()
+	for key, x := range t.all {
+		if x.warm && now.Sub(x.heard) > probeMissing {
+			x.warm, x.pause = false, probeFirst
+			t.tell(x.name)
+		}
+		pause := probeEvery
+		if !x.warm {
+			pause = x.pause
+		}
+		if now.Sub(x.sent) < pause {
+			continue
+		}
+		x.sent = now
+		x.pause = min(x.pause*5/4, probeEvery)
+		send = append(send, due{x.from, &openflow.PacketOut{Actions: x.actions, Data: probeFrame(key[0], key[1])}})
+	}
+	t.mu.Unlock()
+	for _, d := range send {
+		ctx, cancel := context.WithTimeout(ctx, time.Millisecond)
+		_ = d.conn.conn.Send(ctx, d.out) // a probe that cannot be sent is one that is not answered
+		cancel()
+	}
+}
+
+// received takes a probe that arrived.
+func (t *tunnels) received(frame []byte, at openflow.DPID, now time.Time) {
+	from, to, ok := readProbe(frame)
+	if !ok || to != at {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	x := t.all[[2]openflow.DPID{from, to}]
+	if x == nil {
+		return
+	}
+	x.heard = now
+	if !x.warm {
+		x.warm = true
+		t.tell(x.name)
+	}
+}
+
+// tell reports a change; one that finds no room is found by the planner's regular look.
+func (t *tunnels) tell(name pipeline.Tunnel) {
+	select {
+	case t.changed <- name:
+	default:
+	}
+}
+
+// probeType is an Ethertype for local experiments (IEEE 802, "local experimental ethertype 1").
+const probeType = 0x88b5
+
+// probeFrame is a frame of 60 bytes that names both ends.
+func probeFrame(from, to openflow.DPID) []byte {
+	b := make([]byte, 60)
+	copy(b, []byte{0x02, 0, 0, 0, 0, 2, 0x02, 0, 0, 0, 0, 1})
+	binary.BigEndian.PutUint16(b[12:], probeType)
+	binary.BigEndian.PutUint64(b[14:], uint64(from))
+	binary.BigEndian.PutUint64(b[22:], uint64(to))
+	return b
+}
+
+func readProbe(b []byte) (from, to openflow.DPID, ok bool) {
+	if len(b) < 30 || binary.BigEndian.Uint16(b[12:]) != probeType {
+		return 0, 0, false
+	}
+	return openflow.DPID(binary.BigEndian.Uint64(b[14:])), openflow.DPID(binary.BigEndian.Uint64(b[22:])), true
+}

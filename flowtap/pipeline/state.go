@@ -1,0 +1,163 @@
+package pipeline
+
+import (
+	"fmt"
+
+	"github.com/flowtap/flowtap/flowtap"
+)
+
+// A Tunnel is the way from one node to another.
+type Tunnel struct{ From, To string }
+
+// A Health is what is known of the switches: which are connected and have carried out
+// everything asked of them, and which tunnels answer probes.
+type Health struct {
+	Up   func(node string) bool
+	Warm func(Tunnel) bool
+}
+
+// TapTunnels gives the tunnels that copies of a contract take: from where its target is, and for
+// received frames, which may be flooded from anywhere in the network, from all of its nodes.
+func TapTunnels(w *World, id string) []Tunnel {
+	t := w.taps[id]
+	if t == nil || !t.Enabled {
+		return nil
+	}
+	dst := w.ports[t.Dst]
+	if dst == nil || dst.Status.Node == "" {
+		return nil
+	}
+	var ts []Tunnel
+	for _, n := range w.nodesOfTap(t) {
+		if n != dst.Status.Node {
+			ts = append(ts, Tunnel{n, dst.Status.Node})
+		}
+	}
+	return ts
+}
+
+// TapNodes gives every node that a contract concerns.
+func TapNodes(w *World, id string) []string {
+	t := w.taps[id]
+	if t == nil {
+		return nil
+	}
+	nodes := w.nodesOfTap(t)
+	if dst := w.ports[t.Dst]; dst != nil && dst.Status.Node != "" {
+		nodes = append(nodes, dst.Status.Node)
+	}
+	return nodes
+}
+
+// nodesOfTap gives the nodes on which copies of a contract may be made, sorted.
+func (w *World) nodesOfTap(t *Tap) []string {
+	src := w.ports[t.Src]
+	if src == nil {
+		return nil
+	}
+	nodes := map[string]bool{}
+	for _, a := range src.Status.Attachments {
+		nodes[a.Node] = true
+	}
+	if len(t.in) > 0 {
+		for _, n := range w.nodesOfNetwork(src.Network) {
+			nodes[n] = true
+		}
+	}
+	return sortedKeys(nodes)
+}
+
+func (w *World) nodesOfNetwork(network string) []string {
+	nodes := map[string]bool{}
+	for _, p := range w.members[network] {
+		for _, a := range p.Status.Attachments {
+			nodes[a.Node] = true
+		}
+	}
+	return sortedKeys(nodes)
+}
+
+// Tunnels gives every tunnel in use, by networks and by contracts.
+func Tunnels(w *World) map[Tunnel]bool {
+	in := map[Tunnel]bool{}
+	for id := range w.networks {
+		nodes := w.nodesOfNetwork(id)
+		for _, a := range nodes {
+			for _, b := range nodes {
+				if a != b {
+					in[Tunnel{a, b}] = true
+				}
+			}
+		}
+	}
+	for id := range w.taps {
+		for _, t := range TapTunnels(w, id) {
+			in[t] = true
+		}
+	}
+	return in
+}
+
+// Applying begins the reason of a pending tap that waits for nothing but the switches.
+const Applying = "applying"
+
+// State says whether a contract is in force once the switches have carried out what was asked of
+// them. was is the state before, which makes a contract that stopped working degraded rather than
+// pending. Counters and Revision are left to the caller.
+func State(w *World, id string, was string, h Health) flowtap.TapStatus {
+	t := w.taps[id]
+	if t == nil {
+		return flowtap.TapStatus{}
+	}
+	src, dst := w.ports[t.Src], w.ports[t.Dst]
+	var st flowtap.TapStatus
+	if src != nil {
+		st.SrcNode = src.Status.Node
+	}
+	if dst != nil {
+		st.DstNode = dst.Status.Node
+	}
+	if !t.Enabled {
+		st.State = flowtap.TapDisabled
+		return st
+	}
+	st.Reason = w.obstacle(t, src, dst, h)
+	switch {
+	case st.Reason == "":
+		st.State = flowtap.TapActive
+	case was == flowtap.TapActive || was == flowtap.TapDegraded:
+		st.State = flowtap.TapDegraded
+	default:
+		st.State = flowtap.TapPending
+	}
+	return st
+}
+
+func (w *World) obstacle(t *Tap, src, dst *Port, h Health) string {
+	if src == nil || src.Status.Node == "" {
+		return fmt.Sprintf("port %s is on no switch", t.Src)
+	}
+	if dst == nil || dst.Status.Node == "" {
+		return fmt.Sprintf("monitor %s is on no switch", t.Dst)
+	}
+	for _, n := range append(w.nodesOfTap(t), dst.Status.Node) {
+		if w.nodes[n] != nil && !h.Up(n) {
+			return fmt.Sprintf("node %s is not connected", n)
+		}
+	}
+	for _, tunnel := range TapTunnels(w, t.ID) {
+		if w.nodes[tunnel.From] == nil || w.nodes[tunnel.To] == nil {
+			continue
+		}
+		if w.nodes[tunnel.From].TunnelPort == 0 {
+			return fmt.Sprintf("node %s has no tunnel interface", tunnel.From)
+		}
+		if w.nodes[tunnel.To].TunnelPort == 0 {
+			return fmt.Sprintf("node %s has no tunnel interface", tunnel.To)
+		}
+		if !h.Warm(tunnel) {
+			return fmt.Sprintf("%s: the tunnel from %s to %s does not answer yet", Applying, tunnel.From, tunnel.To)
+		}
+	}
+	return ""
+}

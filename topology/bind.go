@@ -1,0 +1,112 @@
+package topology
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/flowtap/flowtap/openflow"
+)
+
+// MaxLearned bounds the MACs, and the IPs, learned for one port.
+const MaxLearned = 8
+
+// Attach says that a port's interface is on a node under a port number, or not any more where
+// that is zero. Frames for the port go on to where it was active as long as it is still there;
+// then, or where that node does not answer (alive), to the attachment that came first.
+func Attach(st PortStatus, node string, ofport openflow.PortNo, alive func(node string) bool) PortStatus {
+	as := slices.Clone(st.Attachments)
+	i := slices.IndexFunc(as, func(a Attachment) bool { return a.Node == node })
+	switch {
+	case i >= 0 && ofport == 0:
+		as = slices.Delete(as, i, i+1)
+	case i >= 0:
+		as[i].OFPort = ofport
+	case ofport != 0:
+		as = append(as, Attachment{Node: node, OFPort: ofport})
+	}
+	st.Attachments = as
+	if slices.ContainsFunc(as, func(a Attachment) bool { return a.Node == st.Node && alive(a.Node) }) {
+		return settle(st, st.Node)
+	}
+	for _, a := range as {
+		if alive(a.Node) {
+			return settle(st, a.Node)
+		}
+	}
+	return settle(st, st.Node)
+}
+
+// Arrive says that a port has sent its first frame on a node: frames for it go there from now on.
+func Arrive(st PortStatus, node string) PortStatus {
+	st.Attachments = slices.Clone(st.Attachments)
+	return settle(st, node)
+}
+
+// settle puts the attachment on the active node first and derives the state.
+func settle(st PortStatus, active string) PortStatus {
+	was := st.State
+	as := st.Attachments
+	if i := slices.IndexFunc(as, func(a Attachment) bool { return a.Node == active }); i > 0 {
+		a := as[i]
+		copy(as[1:i+1], as[:i])
+		as[0] = a
+	}
+	switch len(as) {
+	case 0:
+		st.Attachments, st.Node, st.OFPort, st.State = nil, "", 0, PortDown
+		if was == "" || was == PortPending {
+			st.State = PortPending
+		}
+		return st
+	case 1:
+		st.State = PortActive
+	default:
+		st.State = PortMigrating
+	}
+	st.Node, st.OFPort = as[0].Node, as[0].OFPort
+	return st
+}
+
+// LearnMAC adds an address seen from a port that declares none; false where nothing changes.
+func LearnMAC(p Port, st PortStatus, m MAC) (PortStatus, bool) {
+	if !p.MAC.IsZero() || m.IsZero() || m.Multicast() || len(st.LearnedMACs) >= MaxLearned || slices.Contains(st.LearnedMACs, m) {
+		return st, false
+	}
+	st.LearnedMACs = append(slices.Clone(st.LearnedMACs), m)
+	return st, true
+}
+
+// LearnIP is LearnMAC for IP addresses.
+func LearnIP(p Port, st PortStatus, ip netip.Addr) (PortStatus, bool) {
+	if len(p.IPs) > 0 || !ip.IsValid() || ip.IsUnspecified() || ip.IsMulticast() || len(st.LearnedIPs) >= MaxLearned || slices.Contains(st.LearnedIPs, ip) {
+		return st, false
+	}
+	st.LearnedIPs = append(slices.Clone(st.LearnedIPs), ip)
+	return st, true
+}
+
+// SenderOf reads who a frame says it comes from: its source MAC, and the IP that an ARP message
+// or a neighbour advertisement claims (invalid in other frames, and in frames cut short).
+func SenderOf(frame []byte) (MAC, netip.Addr) {
+	if len(frame) < 14 {
+		return MAC{}, netip.Addr{}
+	}
+	m := MAC(frame[6:12])
+	body := frame[12:]
+	for len(body) >= 6 && (be16(body) == 0x8100 || be16(body) == 0x88a8) {
+		body = body[4:]
+	}
+	if len(body) < 2 {
+		return m, netip.Addr{}
+	}
+	etherType, body := be16(body), body[2:]
+	switch {
+	case etherType == 0x0806 && len(body) >= 18:
+		return m, netip.AddrFrom4([4]byte(body[14:18]))
+	case etherType == 0x86dd && len(body) >= 64 && body[6] == 58 && body[40] == 136:
+		return m, netip.AddrFrom16([16]byte(body[48:64]))
+	}
+	return m, netip.Addr{}
+}
+
+func be16(b []byte) uint16 { return uint16(b[0])<<8 | uint16(b[1]) }
