@@ -24,8 +24,10 @@ func (m Match) IsZero() bool { return m == Match{} }
 // form takes the match apart. Matches come only from forms, so their text is always readable.
 func (m Match) form() *form {
 	p := newParser()
-	for _, word := range tokens(m.text) {
-		key, value, _ := strings.Cut(word, "=")
+	for rest := m.text; rest != ""; {
+		var item string
+		item, rest, _ = strings.Cut(rest, "; ")
+		key, value, _ := strings.Cut(item, "=")
 		if key == toPortKey {
 			p.form.toPort = value
 			continue

@@ -1,7 +1,5 @@
 package flowtap
 
-import "encoding/binary"
-
 // forms gives the flows that the tap is after at stage d, In or Out. A table in the match stands
 // for a direction. What the stage makes certain is left out of them: at Out frames enter by the
 // target's port, at In they go to it; flows that contradict this are left out whole.
@@ -55,10 +53,5 @@ func (t Tap) Cubes(d Direction) []Cube {
 
 // key is equal for equal cubes.
 func (c Cube) key() string {
-	b := []byte(c.InPort + "," + c.ToPort + "," + string(c.Table) + ",")
-	for _, f := range c.Fields {
-		b = binary.BigEndian.AppendUint32(b, uint32(f.Field))
-		b = append(append(b, f.Value[:]...), f.Mask[:]...)
-	}
-	return string(b)
+	return string(c.Fields.AppendKey([]byte(c.InPort + "," + c.ToPort + "," + string(c.Table) + ",")))
 }
