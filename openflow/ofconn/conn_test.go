@@ -207,7 +207,7 @@ func TestUndecodableBodyIsRefusedAndTheConnectionGoesOn(t *testing.T) {
 	p.raw([]byte{4, 77, 0, 8, 0, 0, 0, 6}) // no such type
 	_, refusal = expect[*openflow.Error](p)
 	require.Equal(t, uint16(1), refusal.Code)
-	p.raw([]byte{4, 1, 0, 9, 0, 0, 0, 6, 0}) // an undecodable error gets no error back
+	p.raw([]byte{4, 1, 0, 9, 0, 0, 9, 9, 0}) // an undecodable error gets no error back
 
 	done := later(func() error { return c.Barrier(testContext(t)) })
 	xid, _ = expect[*openflow.BarrierRequest](p)

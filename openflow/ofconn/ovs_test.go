@@ -46,7 +46,7 @@ func startOVS(t testing.TB) (*ovs, bool) {
 	s.run("ovsdb-tool", "create", db, "/usr/share/openvswitch/vswitch.ovsschema")
 	s.daemon("ovsdb-server", "--remote=punix:"+s.socket(), db)
 	s.await(s.socket())
-	s.run("ovs-vsctl", "--no-wait", "--db=unix:"+s.socket(), "init")
+	s.vsctl("--retry", "--no-wait", "init") // the socket exists a moment before it listens
 	s.daemon("ovs-vswitchd", "--enable-dummy", "--disable-system", "unix:"+s.socket())
 	return s, true
 }

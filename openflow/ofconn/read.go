@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"syscall"
 	"time"
 
 	"github.com/flowtap/flowtap/openflow"
@@ -65,8 +66,8 @@ func (c *Conn) read() {
 
 func (c *Conn) readFailed(err error) {
 	switch {
-	case err == io.EOF:
-		c.fail(errors.New("switch closed the connection"))
+	case err == io.EOF || errors.Is(err, syscall.ECONNRESET):
+		c.fail(fmt.Errorf("switch closed the connection: %w", err))
 	case errors.Is(err, openflow.ErrMalformed) || errors.Is(err, errTooLong):
 		// The switch is told before it is cut off; it may be someone's debugging session.
 		c.sendError(0, nil, errBadRequest, badLen)

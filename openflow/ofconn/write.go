@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"runtime/debug"
+	"syscall"
 	"time"
 
 	"github.com/flowtap/flowtap/openflow"
@@ -82,6 +83,9 @@ func (c *Conn) nextOutgoing() (out outgoing, more bool) {
 func writeError(err error) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return fmt.Errorf("%w: it accepts no bytes: %w", ErrDead, err)
+	}
+	if errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) {
+		return fmt.Errorf("switch closed the connection: %w", err)
 	}
 	return fmt.Errorf("write: %w", err)
 }
