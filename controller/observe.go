@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"sync"
+	"sync/atomic"
 
 	"github.com/flowtap/flowtap/openflow"
 	"github.com/flowtap/flowtap/store"
@@ -18,6 +19,8 @@ type observer struct {
 	c     *Controller
 	log   *slog.Logger
 	inbox chan func() // full: sessions wait
+
+	registered atomic.Pointer[map[openflow.DPID]bool] // datapath ids of nodes, for Unregistered
 
 	// The fields below belong to the goroutine of run.
 	ports    map[string]*store.Port      // latest known, own writes included
@@ -217,6 +220,11 @@ func (o *observer) follow(ctx context.Context, b store.Batch) {
 			touched[e.ID] = true
 		}
 	}
+	registered := map[openflow.DPID]bool{}
+	for _, dpid := range o.nodes {
+		registered[dpid] = true
+	}
+	o.registered.Store(&registered)
 	o.settle(ctx, maps.Keys(touched))
 }
 

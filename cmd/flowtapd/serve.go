@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"syscall"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/flowtap/flowtap/controller"
+	"github.com/flowtap/flowtap/northbound"
+	"github.com/flowtap/flowtap/openflow"
+	"github.com/flowtap/flowtap/store"
+)
+
+// serve runs the controller until ctx ends or a part of it fails.
+func serve(ctx context.Context, o options, log *slog.Logger) error {
+	// Listening comes first: a taken port is found before a data directory is made.
+	forSwitches, err := listen("--openflow-addr", o.openflowAddr)
+	if err != nil {
+		return err
+	}
+	defer forSwitches.Close()
+	forUsers, err := listen("--http-addr", o.httpAddr)
+	if err != nil {
+		return err
+	}
+	defer forUsers.Close()
+	st, err := store.Open(ctx, store.Config{Endpoints: o.etcdEndpoints, DataDir: o.dataDir, Logger: log})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := st.Close(); err != nil {
+			log.Error("cannot close the store", "error", err)
+		}
+	}()
+
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	ctl := controller.New(controller.Deps{
+		Config: controller.Config{NoEpochs: o.epoch == "never", AuditInterval: o.auditInterval},
+		Store:  st, Listener: forSwitches, Logger: log, Registry: registry,
+	})
+	api, err := northbound.New(northbound.Deps{
+		Store: st, Logger: log, Registry: registry, Ready: st.Ready,
+		Planner: planner{ctl}, Settled: ctl.Settled, Unregistered: func() []northbound.UnregisteredNode { return unregistered(ctl) },
+	})
+	if err != nil {
+		return err
+	}
+	log.Info("flowtapd is ready", "openflow", forSwitches.Addr(), "http", forUsers.Addr(), "version", version)
+	defer log.Info("flowtapd ends")
+	return together(ctx,
+		func(ctx context.Context) error { return ctl.Run(ctx) },
+		func(ctx context.Context) error { return api.Serve(ctx, forUsers) })
+}
+
+// together runs all until ctx ends or one of them does, waits for the others, and gives the
+// first error.
+func together(ctx context.Context, all ...func(context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	errs := make([]error, len(all))
+	var wg sync.WaitGroup
+	for i, f := range all {
+		wg.Go(func() {
+			defer cancel()
+			errs[i] = f(ctx)
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+func listen(flag, addr string) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%s %s is in use by another program: stop it, or choose another port", flag, addr)
+	case err != nil:
+		return nil, fmt.Errorf("cannot listen on %s %s: %w", flag, addr, err)
+	}
+	return l, nil
+}
+
+// planner answers dry runs with the controller's suppositions.
+type planner struct{ ctl *controller.Controller }
+
+func (p planner) DryRun(ctx context.Context, c northbound.Change) ([]northbound.SwitchChange, error) {
+	supposed := controller.Supposition{Collection: c.Collection, ID: c.ID, Spec: c.Spec}
+	if c.Op == northbound.OpDelete {
+		supposed.Spec = nil
+	}
+	found, err := p.ctl.Suppose(ctx, supposed)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]northbound.SwitchChange, 0, len(found))
+	for _, f := range found {
+		ch := f.Changes
+		out = append(out, northbound.SwitchChange{
+			Node: f.Node, DatapathID: f.DPID,
+			FlowsAdded:   texts(ch.FlowAdd),
+			FlowsChanged: append(texts(ch.FlowModify), texts(ch.FlowReplace)...),
+			FlowsRemoved: texts(ch.FlowDelete),
+			GroupsAdded:  texts(ch.GroupAdd), GroupsChanged: texts(ch.GroupModify), GroupsRemoved: groupIDs(ch.GroupDelete),
+		})
+	}
+	return out, nil
+}
+
+func texts[T fmt.Stringer](all []T) []string {
+	out := make([]string, 0, len(all))
+	for _, x := range all {
+		out = append(out, x.String())
+	}
+	return out
+}
+
+func groupIDs(ids []openflow.GroupID) []string {
+	out := make([]string, 0, len(ids))
+	for _, id := range ids {
+		out = append(out, fmt.Sprintf("group_id=%d", id))
+	}
+	return out
+}
+
+func unregistered(ctl *controller.Controller) []northbound.UnregisteredNode {
+	var out []northbound.UnregisteredNode
+	for _, s := range ctl.Unregistered() {
+		out = append(out, northbound.UnregisteredNode{DatapathID: s.DPID, Version: s.Version, Since: s.Since})
+	}
+	return out
+}
