@@ -8,6 +8,8 @@ type fieldInfo struct {
 	bits uint8
 	size uint8 // bytes on the wire; zero for a field that we do not know; by default what bits need
 	full [16]byte
+	// wholeBytes says that every value of size bytes is one of bits bits.
+	wholeBytes bool
 }
 
 // numFields is the number of field numbers in the three classes that we know.
@@ -51,6 +53,7 @@ func (i fieldInfo) filled() fieldInfo {
 	for n := int(i.size)*8 - int(i.bits); n < int(i.size)*8; n++ {
 		i.full[n/8] |= 0x80 >> (n % 8)
 	}
+	i.wholeBytes = int(i.bits) == int(i.size)*8
 	return i
 }
 

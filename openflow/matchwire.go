@@ -2,6 +2,7 @@ package openflow
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/netrack/openflow/ofp"
 )
@@ -76,47 +77,57 @@ func decodeMatch(b []byte) (m Match, rest []byte, err error) {
 	return m, b[padded:], err
 }
 
-// decodeOXMs reads a list of OXM TLVs into canonical order.
+// decodeOXMs reads a list of OXM TLVs into canonical order. It sorts where the TLVs stand, not the
+// fields, which are large: Open vSwitch never sends them in our order.
 func decodeOXMs(b []byte) (Match, error) {
-	count := 0
-	for p := b; len(p) >= 4; count++ {
-		p = p[min(4+int(p[3]), len(p)):]
-	}
-	if count == 0 {
-		if len(b) != 0 {
-			return nil, tooShort("match field", len(b), 4)
+	var few [24]uint64
+	places := few[:0] // field << 32 | offset
+	for at := 0; at < len(b); at += 4 + int(b[at+3]) {
+		if len(b)-at < 4 || len(b)-at < 4+int(b[at+3]) {
+			return nil, fmt.Errorf("match field reaches past the end, %d bytes left", len(b)-at)
 		}
+		k := uint64(be.Uint32(b[at:])>>9)<<32 | uint64(at)
+		places = append(places, k)
+		for i := len(places) - 1; i > 0 && len(places) <= len(few) && places[i-1] > k; i-- {
+			places[i-1], places[i] = k, places[i-1]
+		}
+	}
+	if len(places) == 0 {
 		return nil, nil
 	}
-	m := make(Match, 0, count)
-	sorted := true
-	for len(b) > 0 {
-		if len(b) < 4 || len(b) < 4+int(b[3]) {
-			return nil, fmt.Errorf("match field reaches past the end, %d bytes left", len(b))
-		}
-		n := 4 + int(b[3])
-		m = append(m, MatchField{})
-		f := &m[len(m)-1]
-		if err := f.decode(b[:n]); err != nil {
+	if len(places) > len(few) {
+		slices.Sort(places)
+	}
+	m := make(Match, len(places))
+	n, raws := 0, false
+	for _, k := range places {
+		at := int(uint32(k))
+		f := &m[n]
+		if err := f.decode(b[at : at+4+int(b[at+3])]); err != nil {
 			return nil, err
 		}
-		b = b[n:]
 		if f.Raw == "" && f.Mask == ([16]byte{}) {
-			m = m[:len(m)-1]
+			*f = MatchField{}
 			continue
 		}
-		sorted = sorted && (len(m) < 2 || m[len(m)-2].Field < f.Field)
+		if n > 0 && m[n-1].Field == f.Field {
+			if f.Raw == "" {
+				return nil, fmt.Errorf("match has %v twice", f.Field)
+			}
+			raws = true
+		}
+		n++
 	}
-	if len(m) == 0 {
+	if n == 0 {
 		return nil, nil
 	}
-	if sorted {
-		return m, nil
-	}
-	m.sort()
-	for i := 1; i < len(m); i++ {
-		if sameField(m[i-1], m[i]) {
-			return nil, fmt.Errorf("match has %v twice", m[i].Field)
+	m = m[:n]
+	if raws { // of several experimenters, say
+		m.sort()
+		for i := 1; i < n; i++ {
+			if sameField(m[i-1], m[i]) {
+				return nil, fmt.Errorf("match has %v twice", m[i].Field)
+			}
 		}
 	}
 	return m, nil
@@ -143,6 +154,9 @@ func (m *MatchField) decode(b []byte) error {
 		for i, x := range b[n:] {
 			m.Mask[i] &= x
 		}
+	}
+	if !hasMask && info.wholeBytes {
+		return nil
 	}
 	if outside(m.Value[:n], m.Mask[:n]) {
 		return fmt.Errorf("match field %v has value bits outside its mask", m.Field)

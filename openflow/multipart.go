@@ -2,6 +2,7 @@ package openflow
 
 import (
 	"fmt"
+	"reflect"
 
 	"github.com/netrack/openflow/ofp"
 )
@@ -204,8 +205,8 @@ func JoinReplies(parts []*MultipartReply) (MultipartBody, error) {
 	}
 	first := parts[0].Body
 	for _, p := range parts[1:] {
-		if p.Body.Kind() != first.Kind() {
-			return nil, fmt.Errorf("%w: multipart reply of %v and %v", ErrMalformed, first.Kind(), p.Body.Kind())
+		if reflect.TypeOf(p.Body) != reflect.TypeOf(first) || p.Body.Kind() != first.Kind() {
+			return nil, fmt.Errorf("%w: multipart reply of %T and %T", ErrMalformed, first, p.Body)
 		}
 	}
 	switch first.(type) {
