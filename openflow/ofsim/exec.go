@@ -49,7 +49,7 @@ func (s *Switch) packetOut(r *Result, in openflow.PortNo, actions []openflow.Act
 
 // run executes actions, or with none table 0, and adds to r.
 func (s *Switch) run(r *Result, in openflow.PortNo, frame []byte, t Tunnel, actions []openflow.Action) error {
-	x := exec{sw: s, r: r, frame: frame, packetOut: actions != nil}
+	x := exec{sw: s, r: r, frame: frame, sent: len(frame), packetOut: actions != nil}
 	x.cur.key.put(atInPort, uint64(in))
 	if t.Dst.Is4() {
 		x.cur.key.put(atTunID, t.ID)
@@ -66,7 +66,7 @@ func (s *Switch) run(r *Result, in openflow.PortNo, frame []byte, t Tunnel, acti
 		x.cookie = ^uint64(0)
 		x.actions(actions)
 	} else {
-		x.enter(s.lookup(0, &x.cur.key), true)
+		x.enter(s.lookup(0, &x.cur.key))
 	}
 	if x.err != nil {
 		r.Deliveries, r.PacketIns = r.Deliveries[:deliveries], r.PacketIns[:packetIns]
@@ -95,6 +95,7 @@ type exec struct {
 	base   state // as received
 	cur    state
 	tunDst uint64 // tun_dst as received
+	sent   int    // length of the frame at the last output, at first as received
 
 	table          openflow.TableID
 	cookie         uint64
@@ -140,13 +141,13 @@ func (x *exec) lookup(t openflow.TableID, in openflow.PortNo) {
 	x.depth += deeper
 	x.lookups++
 	x.nesting++
-	x.enter(e, false)
+	x.enter(e)
 	x.nesting--
 	x.depth -= deeper
 	x.table = old
 }
 
-func (x *exec) enter(e *entry, _ bool) {
+func (x *exec) enter(e *entry) {
 	if e == nil {
 		x.step(EventMiss, 0)
 		return
@@ -252,16 +253,20 @@ func (x *exec) output(to openflow.PortNo, limit, truncate int) {
 	d := Delivery{DPID: x.sw.dpid, Port: to}
 	if p.tunnel != 0 {
 		dst := x.cur.key.get(atTunDst)
-		if dst == x.tunDst && dst != 0 {
+		if dst == x.tunDst { // also when neither was ever set
 			x.step(EventOwnTunnel, uint64(to))
 			return
 		}
 		d.Tunnel = Tunnel{x.cur.key.get(atTunID), addrOf(uint64(p.tunnel)), addrOf(dst)}
 	}
 	x.step(EventOutput, uint64(to))
+	// Open vSwitch says how much to cut off before it pushes and pops what was not yet pushed and
+	// popped for an earlier output.
+	cut := max(0, x.sent-truncate)
 	d.Frame = x.render()
-	if truncate > 0 && len(d.Frame) > truncate {
-		d.Frame = d.Frame[:truncate]
+	x.sent = len(d.Frame)
+	if truncate > 0 {
+		d.Frame = d.Frame[:max(0, len(d.Frame)-cut)]
 	}
 	x.r.Deliveries = append(x.r.Deliveries, d)
 }
@@ -272,6 +277,7 @@ func addrOf(v uint64) netip.Addr {
 
 func (x *exec) packetIn(limit int) {
 	f := x.render()
+	x.sent = len(f)
 	p := PacketIn{DPID: x.sw.dpid, InPort: x.inPort(), Table: x.table, Cookie: x.cookie, Reason: ReasonAction,
 		Frame: f[:min(limit, len(f))], TotalLen: len(f)}
 	if x.miss {

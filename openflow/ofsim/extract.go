@@ -14,6 +14,7 @@ const (
 	etherIPv6  = 0x86dd
 	etherNone  = 0x05ff // what OpenFlow matches for a frame without an Ethertype
 	protoICMP  = 1
+	protoIGMP  = 2
 	protoTCP   = 6
 	protoUDP   = 17
 	protoSCTP  = 132
@@ -198,12 +199,16 @@ func extractL4(b []byte, k *key) {
 	}
 	switch k.get(atProto) {
 	case protoTCP:
-		ports(20)
+		if len(b) >= 20 {
+			if n := int(b[12]>>4) * 4; n >= 20 && n <= len(b) {
+				ports(20)
+			}
+		}
 	case protoUDP:
 		ports(8)
 	case protoSCTP:
 		ports(12)
-	case protoICMP:
+	case protoICMP, protoIGMP:
 		if len(b) >= 8 {
 			k.put(atSport, uint64(b[0]))
 			k.put(atDport, uint64(b[1]))
