@@ -98,8 +98,8 @@ func (f *form) firstPort(x field) (uint16, bool) {
 // merge gives the conjunction of two normal forms, or false where no frame satisfies both.
 func merge(a, b *form) (*form, bool) {
 	m := *a
-	for x := range numFields {
-		if !m.and(x, b.cons[x]) {
+	for x := range b.cons {
+		if !b.cons[x].mask.zero() && !m.and(field(x), b.cons[x]) {
 			return nil, false
 		}
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 // MarshalJSON gives the canonical spelling as a string.
-func (m Match) MarshalJSON() ([]byte, error) { return json.Marshal(m.text) }
+func (m Match) MarshalJSON() ([]byte, error) { return json.Marshal(m.String()) }
 
 // UnmarshalJSON reads a string as ParseMatch does, or an object whose members are fields with
 // strings or whole numbers as values: {"nw_proto": "TCP", "tp_dst": 80}. A shorthand has the value
@@ -31,7 +31,7 @@ func (m *Match) UnmarshalJSON(b []byte) error {
 	}
 	f, err := p.finish()
 	if err == nil {
-		*m = Match{f.text()}
+		*m = f.match()
 	}
 	return err
 }
@@ -56,7 +56,7 @@ func (p *parser) member(name string, value json.RawMessage) error {
 }
 
 // MarshalText gives the canonical spelling.
-func (m Match) MarshalText() ([]byte, error) { return []byte(m.text), nil }
+func (m Match) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
 
 // UnmarshalText reads any spelling that ParseMatch reads.
 func (m *Match) UnmarshalText(b []byte) error {

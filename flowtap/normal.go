@@ -21,15 +21,18 @@ var (
 	icmpFields = []field{fieldICMPType, fieldICMPCode}
 )
 
+// normalSteps in their order: what implies comes before what checks the implied.
+var normalSteps = [...]func(*form) error{
+	(*form).normalTCI, (*form).normalND, (*form).normalARP, (*form).normalAddresses,
+	(*form).normalICMP, (*form).normalPorts, (*form).normalIP, (*form).normalFrags,
+}
+
 // normalize adds the prerequisites that follow and brings every constraint to its one form, so
 // that equal forms mean equal sets of frames wherever the fields alone decide it. The error names
 // the field for which no frame is left. After it has returned nil, some frame satisfies the form.
 func (f *form) normalize() error {
-	steps := []func() error{
-		f.normalTCI, f.normalND, f.normalARP, f.normalAddresses, f.normalICMP, f.normalPorts, f.normalIP, f.normalFrags,
-	}
-	for _, step := range steps {
-		if err := step(); err != nil {
+	for _, step := range normalSteps {
+		if err := step(f); err != nil {
 			return err
 		}
 	}
@@ -135,7 +138,10 @@ func (f *form) normalAddresses() error {
 func (f *form) normalICMP() error {
 	proto, _ := f.exact(fieldProto)
 	_, typed := f.exact(fieldEthType)
-	family, icmp := map[uint64]uint64{protoICMP: typeIPv4, protoICMPv6: typeIPv6}[proto]
+	family, icmp := uint64(typeIPv4), proto == protoICMP || proto == protoICMPv6
+	if proto == protoICMPv6 {
+		family = typeIPv6
+	}
 	x, ok := f.hasAny(icmpFields...)
 	switch {
 	case ok && !icmp:

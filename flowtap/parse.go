@@ -22,7 +22,7 @@ func ParseMatch(s string) (Match, error) {
 	if err != nil {
 		return Match{}, err
 	}
-	return Match{f.text()}, nil
+	return f.match(), nil
 }
 
 func parseText(s string) (*form, error) {

@@ -6,7 +6,7 @@ package flowtap
 func (m Match) Reverse() Match {
 	f := m.form()
 	f.reverse()
-	return Match{f.text()}
+	return f.match()
 }
 
 func (f *form) reverse() {
