@@ -154,10 +154,12 @@ func TestSendKeepsOrderAndRefusesWhatCannotBeSaid(t *testing.T) {
 
 func TestCloseFlushes(t *testing.T) {
 	c, p := connect(t, Config{})
-	require.NoError(t, c.Send(testContext(t), messages(0, 500)...))
+	for range 100 { // more than the sockets hold, so that some wait in the queue
+		require.NoError(t, c.Send(testContext(t), &openflow.PacketOut{Data: make([]byte, 60000)}))
+	}
 	done := later(c.Close)
-	for range 500 {
-		expect[*openflow.FlowMod](p)
+	for range 100 {
+		expect[*openflow.PacketOut](p)
 	}
 	p.expectEnd()
 	require.NoError(t, got(t, done))

@@ -19,8 +19,12 @@ func TestHandshakeLearnsTheSwitch(t *testing.T) {
 	require.NoError(t, c.Err())
 	require.NoError(t, c.Close())
 	require.ErrorIs(t, c.Err(), ErrClosed)
-	_, open := <-c.Events()
-	require.False(t, open)
+	select {
+	case _, open := <-c.Events():
+		require.False(t, open)
+	default:
+		t.Fatal("the reader still runs after Close")
+	}
 }
 
 func TestHandshakeOverSynchronousPipe(t *testing.T) {

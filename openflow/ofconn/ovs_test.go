@@ -3,7 +3,6 @@ package ofconn
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -330,8 +329,22 @@ func BenchmarkBarrier(b *testing.B) {
 	}
 	c := s.switchConn(Config{})
 	for b.Loop() {
-		if err := c.Barrier(context.Background()); err != nil && !errors.Is(err, context.Canceled) {
+		if err := c.Barrier(context.Background()); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkDumpFlows10000(b *testing.B) {
+	s, ok := startOVS(b)
+	if !ok {
+		b.Fatal("benchmarks need Open vSwitch: leave out -short")
+	}
+	c := s.switchConn(Config{})
+	require.NoError(b, c.Commit(context.Background(), messages(0, 10000)))
+	for b.Loop() {
+		if flows, err := c.DumpFlows(context.Background()); err != nil || len(flows) != 10000 {
+			b.Fatal(len(flows), err)
 		}
 	}
 }

@@ -67,8 +67,9 @@ func TestServe(t *testing.T) {
 	select {
 	case <-served:
 		t.Fatal("Serve did not wait for its handler")
-	case release <- true:
+	case <-time.After(50 * time.Millisecond):
 	}
+	release <- true
 	require.NoError(t, got(t, served))
 	a.expectEnd()
 	_, err := net.Dial("tcp", addr)
