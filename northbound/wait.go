@@ -14,24 +14,25 @@ func (res *resource[S, T]) await(ctx context.Context, obj *store.Object[S, T], w
 	if wait == 0 {
 		return obj
 	}
-	ctx, cancel := res.server.waitContext(ctx, wait)
+	limited, cancel := res.server.waitContext(ctx, wait)
 	defer cancel()
+	var newest *store.Object[S, T]
 	if res.done == nil {
-		res.server.settled(ctx, obj.Revision)
-		cancel() // what is known now will do
+		res.server.settled(limited, obj.Revision)
+		read, cancel := context.WithTimeout(ctx, res.server.deps.StoreTimeout)
+		defer cancel()
+		newest, _ = res.objects.Get(read, obj.ID) // without it obj will do
+	} else {
+		newest, _ = res.server.hub.until(limited, res.name, obj.ID, func(o any, rev int64) bool {
+			now, ok := o.(*store.Object[S, T])
+			if !ok {
+				return rev >= obj.Revision // deleted meanwhile
+			}
+			return now.Revision > obj.Revision || now.Revision == obj.Revision && res.done(now)
+		}).(*store.Object[S, T])
 	}
-	newest, _ := res.server.hub.until(ctx, res.name, obj.ID, func(o any, rev int64) bool {
-		now, ok := o.(*store.Object[S, T])
-		switch {
-		case !ok:
-			return rev >= obj.Revision // deleted meanwhile
-		case now.Revision != obj.Revision:
-			return now.Revision > obj.Revision // replaced meanwhile
-		}
-		return res.done == nil || res.done(now)
-	}).(*store.Object[S, T])
 	if newest == nil || newest.Revision != obj.Revision {
-		return obj
+		return obj // deleted or replaced meanwhile
 	}
 	return newest
 }

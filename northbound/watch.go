@@ -65,7 +65,7 @@ func (res *resource[S, T]) watch(w http.ResponseWriter, r *http.Request, f filte
 	h.Set("X-Accel-Buffering", "no") // a proxy must not hold events back
 	w.WriteHeader(http.StatusOK)
 
-	view := &watchView[S, T]{res: res, filters: f, sent: map[string]*store.Object[S, T]{}}
+	view := newView(res, f)
 	heartbeat := time.NewTicker(s.deps.Heartbeat)
 	defer heartbeat.Stop()
 	for first := true; ; first = false {
@@ -118,6 +118,10 @@ type watchView[S, T any] struct {
 	res     *resource[S, T]
 	filters filters
 	sent    map[string]*store.Object[S, T]
+}
+
+func newView[S, T any](res *resource[S, T], f filters) *watchView[S, T] {
+	return &watchView[S, T]{res: res, filters: f, sent: map[string]*store.Object[S, T]{}}
 }
 
 func (v *watchView[S, T]) events(changes []change, whole bool) ([]watchEvent, error) {
