@@ -1,8 +1,11 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -54,15 +57,46 @@ func (c *Collection[S, T]) decode(id string, object, status *mvccpb.KeyValue) (*
 	return o, status.ModRevision, err
 }
 
-// List reads all objects as of one revision, which it gives, sorted by id (linearizable).
+// List reads all objects as of one revision, which it gives, sorted by id. It is linearizable: it has
+// every write that was acknowledged before List was called, by whichever process.
 func (c *Collection[S, T]) List(ctx context.Context) ([]*Object[S, T], int64, error) {
-	objects, rev, err := c.s.scan(ctx, objectsPrefix+c.name+"/", 0)
+	r, err := c.s.read(ctx, clientv3.OpGet(schemaKey, clientv3.WithKeysOnly()))
 	if err != nil {
 		return nil, 0, fmt.Errorf("list %s: %w", c.name, err)
 	}
-	kvs, _, err := c.s.scan(ctx, statusPrefix+c.name+"/", rev)
+	// The mirror, once it has what etcd has now, saves reading and decoding everything.
+	if c.s.mirror.catchUp(ctx, r.Header) {
+		if all, rev, ok := c.mirrored(); ok {
+			return all, rev, nil
+		}
+	}
+	all, rev, err := c.stored(ctx)
 	if err != nil {
 		return nil, 0, fmt.Errorf("list %s: %w", c.name, err)
+	}
+	return all, rev, nil
+}
+
+// mirrored is the list as the mirror has it. It has none if it left out what it could not read, for
+// stored to say what that is.
+func (c *Collection[S, T]) mirrored() ([]*Object[S, T], int64, bool) {
+	m := c.s.mirror
+	m.mu.Lock()
+	all, rev, ok := slices.Collect(maps.Values(c.table.objects)), m.rev, len(c.table.unreadable) == 0
+	m.mu.Unlock()
+	slices.SortFunc(all, func(a, b *Object[S, T]) int { return cmp.Compare(a.ID, b.ID) })
+	return all, rev, ok
+}
+
+// stored is the list as etcd has it.
+func (c *Collection[S, T]) stored(ctx context.Context) ([]*Object[S, T], int64, error) {
+	objects, rev, err := c.s.scan(ctx, objectsPrefix+c.name+"/", 0)
+	if err != nil {
+		return nil, 0, err
+	}
+	kvs, _, err := c.s.scan(ctx, statusPrefix+c.name+"/", rev)
+	if err != nil {
+		return nil, 0, err
 	}
 	statuses := make(map[string]*mvccpb.KeyValue, len(kvs))
 	for _, kv := range kvs {
@@ -72,28 +106,11 @@ func (c *Collection[S, T]) List(ctx context.Context) ([]*Object[S, T], int64, er
 	all := make([]*Object[S, T], 0, len(objects))
 	for _, kv := range objects {
 		_, id, _ := splitKey(string(kv.Key), objectsPrefix)
-		o := c.known(id, kv, statuses[id])
-		if o == nil {
-			if o, _, err = c.decode(id, kv, statuses[id]); err != nil {
-				return nil, 0, fmt.Errorf("list %s: %w", c.name, err)
-			}
+		o, _, err := c.decode(id, kv, statuses[id])
+		if err != nil {
+			return nil, 0, err
 		}
 		all = append(all, o)
 	}
 	return all, rev, nil
-}
-
-// known gives the mirror's object where it is the same as what was just read: that saves decoding
-// it again.
-func (c *Collection[S, T]) known(id string, object, status *mvccpb.KeyValue) *Object[S, T] {
-	var statusRev int64
-	if status != nil {
-		statusRev = status.ModRevision
-	}
-	c.s.mirror.mu.Lock()
-	defer c.s.mirror.mu.Unlock()
-	if o := c.table.objects[id]; o != nil && o.Revision == object.ModRevision && c.table.statuses[id] == statusRev {
-		return o
-	}
-	return nil
 }

@@ -111,6 +111,15 @@ func TestAListIsEverythingAtOneRevision(t *testing.T) {
 			assert.LessOrEqual(t, o.Revision, rev)
 		}
 		assert.EqualValues(t, 99, all[7].Status.Label)
+		stored, _, err := s.Networks().stored(ctx)
+		require.NoError(t, err)
+		assert.Equal(t, stored, all, "the copy in memory is what etcd has")
+
+		_, err = s.EtcdClient().Put(ctx, "/somebody/else", "")
+		require.NoError(t, err)
+		all, _, err = s.Networks().List(ctx)
+		require.NoError(t, err)
+		assert.Equal(t, stored, all)
 	})
 }
 
@@ -170,4 +179,21 @@ func revision(t testing.TB, s *Store) int64 {
 	r, err := s.EtcdClient().Get(testContext(t), schemaKey)
 	require.NoError(t, err)
 	return r.Header.Revision
+}
+
+func TestAListHasWhatWasWrittenThroughAnotherStore(t *testing.T) {
+	eachStore(t, func(t *testing.T, open func() *Store) {
+		ctx, a, b := testContext(t), open(), open()
+		for i := range 50 {
+			id := fmt.Sprint("net", i)
+			create(t, a.Networks(), id, topology.Network{})
+			all, _, err := b.Networks().List(ctx)
+			require.NoError(t, err)
+			require.Len(t, all, 1)
+			require.NoError(t, b.Networks().Delete(ctx, id, 0))
+			all, _, err = a.Networks().List(ctx)
+			require.NoError(t, err)
+			require.Empty(t, all)
+		}
+	})
 }

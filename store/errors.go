@@ -67,42 +67,26 @@ func (e *UniqueError) Error() string {
 	return fmt.Sprintf("%s: %s belongs to %s", e.Field, e.Value, e.Owner)
 }
 
-// readError says what a failed read means: every failure of a read is worth another try, unless
-// the caller gave up.
+// readError says what the failure of a read means, or of anything that wrote nothing: it is worth
+// another try, unless the caller gave up.
 func readError(err error) error {
 	return fmt.Errorf("%w: %w", ErrUnavailable, oneLine(err))
 }
 
-// writeError says what a failed write means. Only errors that prove that nothing was proposed to
-// the cluster are ErrUnavailable; whatever else happened, the write may have been done.
-func writeError(err error) error {
-	if errors.Is(err, rpctypes.ErrRequestTooLarge) || errors.Is(err, rpctypes.ErrTooManyOps) {
-		return fmt.Errorf("too large for one transaction: %w", err)
+// writeError says what a failed write means. Only where it is certain that nothing was proposed to
+// the cluster it is ErrUnavailable; whatever else happened, the write may have been done. again
+// says that the same request may be repeated and may succeed a moment later.
+func writeError(err error, sent bool) (_ error, again bool) {
+	switch {
+	case errors.Is(err, rpctypes.ErrRequestTooLarge), errors.Is(err, rpctypes.ErrTooManyOps):
+		return fmt.Errorf("too large for one transaction: %w", err), false
+	case !sent, errors.Is(err, rpctypes.ErrNoLeader), errors.Is(err, rpctypes.ErrTooManyRequests):
+		return readError(err), interrupted(err)
+	case errors.Is(err, rpctypes.ErrNoSpace), errors.Is(err, rpctypes.ErrCorrupt), errors.Is(err, rpctypes.ErrNotCapable),
+		errors.Is(err, rpctypes.ErrPermissionDenied), errors.Is(err, rpctypes.ErrUserEmpty), errors.Is(err, rpctypes.ErrInvalidAuthToken):
+		return readError(err), false // etcd refused it
 	}
-	if notSent(err) {
-		return fmt.Errorf("%w: %w", ErrUnavailable, oneLine(err))
-	}
-	return fmt.Errorf("%w: %w", ErrOutcomeUnknown, oneLine(err))
-}
-
-// notSent reports whether the error proves that the request was not proposed.
-func notSent(err error) bool {
-	for _, e := range []error{
-		rpctypes.ErrNoLeader, rpctypes.ErrNoSpace, rpctypes.ErrTooManyRequests, rpctypes.ErrPermissionDenied,
-		rpctypes.ErrUserEmpty, rpctypes.ErrInvalidAuthToken, rpctypes.ErrCorrupt, rpctypes.ErrNotCapable,
-	} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	// grpc gives a connection that was never made no code of its own.
-	return strings.Contains(err.Error(), "Error while dialing")
-}
-
-// transient reports whether the same request may succeed by itself a moment later.
-func transient(err error) bool {
-	return errors.Is(err, rpctypes.ErrNoLeader) || errors.Is(err, rpctypes.ErrTooManyRequests) ||
-		strings.Contains(err.Error(), "Error while dialing")
+	return fmt.Errorf("%w: %w", ErrOutcomeUnknown, oneLine(err)), false
 }
 
 // oneLine keeps what errors.Is can find and makes the text fit on a line.

@@ -23,15 +23,16 @@ func (s *Store) read(ctx context.Context, gets ...clientv3.Op) (*clientv3.TxnRes
 			return r, nil
 		}
 		// A read may always be repeated.
-		if !transient(err) && !interrupted(err) || !pause(ctx, min(wait, time.Second)) {
+		if !interrupted(err) || !pause(ctx, min(wait, time.Second)) {
 			return nil, readError(err)
 		}
 	}
 }
 
-// interrupted says that the server or the way to it went away while it worked.
+// interrupted says that the server or the way to it is away, or went away while it worked.
 func interrupted(err error) bool {
-	return errors.Is(err, rpctypes.ErrTimeout) || errors.Is(err, rpctypes.ErrTimeoutDueToLeaderFail) ||
+	return errors.Is(err, rpctypes.ErrNoLeader) || errors.Is(err, rpctypes.ErrTooManyRequests) ||
+		errors.Is(err, rpctypes.ErrTimeout) || errors.Is(err, rpctypes.ErrTimeoutDueToLeaderFail) ||
 		errors.Is(err, rpctypes.ErrTimeoutDueToConnectionLost) || errors.Is(err, rpctypes.ErrStopped) ||
 		isUnavailable(err)
 }
@@ -45,12 +46,17 @@ func (s *Store) commit(ctx context.Context, cmps []clientv3.Cmp, then, otherwise
 		if err := ctx.Err(); err != nil {
 			return nil, readError(err) // nothing was sent yet
 		}
+		ctx, sent := watchSending(ctx)
+		if s.member != nil {
+			sent.Store(true) // there is nothing between us and etcd
+		}
 		r, err := s.client.Txn(ctx).If(cmps...).Then(then...).Else(otherwise...).Commit()
 		if err == nil {
 			return r, nil
 		}
-		if !transient(err) || wait > time.Second || !pause(ctx, wait) {
-			return nil, writeError(err)
+		err, again := writeError(err, sent.Load())
+		if !again || wait > time.Second || !pause(ctx, wait) {
+			return nil, err
 		}
 	}
 }

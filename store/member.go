@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.etcd.io/bbolt"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
@@ -62,6 +63,9 @@ func startMember(ctx context.Context, dir string, timeout time.Duration, log *sl
 			m = nil
 		}
 	}()
+	if err := checkDatabase(filepath.Join(memberConfig(dir).Dir, "member", "snap", "db")); err != nil {
+		return m, err
+	}
 	var starting atomic.Bool
 	starting.Store(true)
 	c := memberConfig(dir)
@@ -90,6 +94,19 @@ func startMember(ctx context.Context, dir string, timeout time.Duration, log *sl
 	}
 	m.client = v3client.New(m.etcd.Server)
 	return m, nil
+}
+
+// checkDatabase opens the database as etcd will. Etcd does it in a goroutine of its own, where a
+// file that cannot be opened ends the process with a stack trace.
+func checkDatabase(path string) error {
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, Timeout: time.Second})
+	if err != nil {
+		return fmt.Errorf("%s is damaged or cannot be read (%w): restore it from a backup", path, err)
+	}
+	return db.Close()
 }
 
 // close stops etcd and then lets go of the directory.

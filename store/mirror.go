@@ -7,7 +7,9 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -26,7 +28,9 @@ type mirror struct {
 	// mu guards all below. Nothing that may block is done under it.
 	mu sync.Mutex
 	// rev is the revision up to which every change has been applied; 0 before the first list.
-	rev      int64
+	rev int64
+	// cluster is the etcd cluster that rev is of.
+	cluster  uint64
 	nodes    *table[topology.Node, topology.NodeStatus]
 	networks *table[topology.Network, topology.NetworkStatus]
 	ports    *table[topology.Port, topology.PortStatus]
@@ -84,7 +88,7 @@ func (m *mirror) list(ctx context.Context) (clusterID uint64, err error) {
 		}
 	}
 	m.siblings.listed(m.taps)
-	m.rev = rev
+	m.rev, m.cluster = rev, r.Header.ClusterId
 	m.lastWrite.Store(0) // it may be of a history that is no more
 	for f := range m.followers {
 		f.lockedReset()
@@ -203,6 +207,30 @@ func (m *mirror) lockedMoved() {
 	if m.moved != nil {
 		close(m.moved)
 		m.moved = nil
+	}
+}
+
+// catchUp reports whether the copy has everything that etcd had when it answered with this header.
+// It waits a moment for it, no longer: where others write to the same etcd, the revision may be
+// theirs and never be seen here.
+func (m *mirror) catchUp(ctx context.Context, h *pb.ResponseHeader) bool {
+	deadline := time.NewTimer(20 * time.Millisecond)
+	defer deadline.Stop()
+	for {
+		m.mu.Lock()
+		if m.cluster != h.ClusterId || m.rev >= h.Revision {
+			defer m.mu.Unlock()
+			return m.cluster == h.ClusterId
+		}
+		moved := m.lockedWait()
+		m.mu.Unlock()
+		select {
+		case <-moved:
+		case <-deadline.C:
+			return false
+		case <-ctx.Done():
+			return false
+		}
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
 
 	"github.com/flowtap/flowtap/flowtap"
 	"github.com/flowtap/flowtap/topology"
@@ -130,6 +131,7 @@ func dial(c Config) (*clientv3.Client, error) {
 		DialTimeout: c.DialTimeout,
 		TLS:         c.TLS,
 		Logger:      zapTo(c.Logger, nil),
+		DialOptions: []grpc.DialOption{grpc.WithStatsHandler(sending{})},
 		// A member that vanished without a word is noticed after 13 s at most. etcd refuses pings that are
 		// less than 5 s apart.
 		DialKeepAliveTime:    10 * time.Second,

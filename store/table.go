@@ -7,8 +7,8 @@ import (
 // table is the mirror's copy of one collection. The mirror's mutex guards it.
 type table[S, T any] struct {
 	objects map[string]*Object[S, T]
-	// statuses has the revision of the status key that each object was merged with.
-	statuses map[string]int64
+	// unreadable are the ids whose object or status could not be decoded.
+	unreadable map[string]bool
 	// changed, if there is one, is told of every object that was put, replaced or removed.
 	changed func(was, is *Object[S, T])
 }
@@ -31,7 +31,7 @@ func newTable[S, T any]() *table[S, T] {
 }
 
 func (t *table[S, T]) clear() {
-	t.objects, t.statuses = map[string]*Object[S, T]{}, map[string]int64{}
+	t.objects, t.unreadable = map[string]*Object[S, T]{}, map[string]bool{}
 }
 
 // put replaces the whole object: readers may hold the one before.
@@ -39,7 +39,6 @@ func (t *table[S, T]) put(id string, is *Object[S, T]) {
 	was := t.objects[id]
 	if is == nil {
 		delete(t.objects, id)
-		delete(t.statuses, id)
 	} else {
 		t.objects[id] = is
 	}
@@ -54,8 +53,10 @@ func (t *table[S, T]) putObject(id string, kv *mvccpb.KeyValue) error {
 	is, err := decodeObject[S, T](id, kv)
 	if err != nil {
 		t.put(id, nil)
+		t.unreadable[id] = true
 		return err
 	}
+	delete(t.unreadable, id)
 	if was := t.objects[id]; was != nil {
 		is.Status = was.Status
 	}
@@ -71,11 +72,19 @@ func (t *table[S, T]) putStatus(id string, kv *mvccpb.KeyValue) error {
 	status, err := decodeStatus[T](kv)
 	is := *was
 	is.Status = status
-	t.objects[id], t.statuses[id] = &is, kv.ModRevision
+	t.objects[id] = &is
+	if err != nil {
+		t.unreadable[id] = true
+	} else {
+		delete(t.unreadable, id)
+	}
 	return err
 }
 
-func (t *table[S, T]) removeObject(id string) { t.put(id, nil) }
+func (t *table[S, T]) removeObject(id string) {
+	t.put(id, nil)
+	delete(t.unreadable, id)
+}
 
 func (t *table[S, T]) removeStatus(id string) {
 	was := t.objects[id]
@@ -86,7 +95,7 @@ func (t *table[S, T]) removeStatus(id string) {
 	is := *was
 	is.Status = none
 	t.objects[id] = &is
-	delete(t.statuses, id)
+	delete(t.unreadable, id)
 }
 
 func (t *table[S, T]) get(id string) (any, bool) {
