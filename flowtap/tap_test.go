@@ -114,6 +114,8 @@ func TestOverlapStories(t *testing.T) {
 		{"zeros of a tag or none", tap("dl_vlan_pcp=1", In), tap("vlan_tci=0/0x0fff", In), "in dl_vlan=0,dl_vlan_pcp=1"},
 		{"senders", tap("in_port=db", In), tap("in_port=customer", In), ""},
 		{"a sender and its replies", tap("in_port=db", Both), tap("in_port=db", In), "in in_port=db"},
+		{"a target gets nothing from itself", tap("in_port=web", In), tap("", In), ""},
+		{"what a target sends comes from it", tap("in_port=web", Out), tap("tcp", Out), "out tcp"},
 		{"table stands for direction", tap("table=in", Both), tap("", Out), ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
