@@ -112,9 +112,8 @@ link set {self.name} up
                     host.privateDirs = []  # the mounts go with the namespace
                     host.terminate()
             self.net, self.nodes, self.vms = None, {}, {}
-            for directory in ("/run/openvswitch",):  # Mininet makes the mount points
-                with contextlib.suppress(OSError):
-                    os.rmdir(directory)
+            # The mount point /run/openvswitch stays: removing it would take the mounts of another
+            # lab's nodes with it.
 
     # VMs
 
@@ -154,13 +153,15 @@ link set {self.name} up
         """Unplug and stop VMs."""
         by_node = {}
         for vm in vms:
-            if vm.node:
-                by_node.setdefault(vm.node, []).append(vm)
+            by_node.setdefault(vm.node, []).append(vm)
         run_all([(self.vsctl(node, *(f"--if-exists del-port br-int {vm.interface}" for vm in gone)), None)
-                 for node, gone in by_node.items()])
+                 for node, gone in by_node.items() if node])
+        # Explicitly: with their namespaces they would go only some time later.
+        run_all([(netns.inside((node or self.underlay).pid, "ip", "-batch", "-"),
+                  "".join(f"link del dev {vm.interface}\n" for vm in gone)) for node, gone in by_node.items()])
         for vm in vms:
             del self.vms[vm.name]
-            self.net.delHost(vm)  # terminates it, and its veth with it
+            self.net.delHost(vm)
 
     def unplug(self, vm):
         """Take the VM's interface off its switch. The VM keeps its eth0, now without a peer."""

@@ -5,6 +5,7 @@ comparison names each frame that is missing, came twice, was altered or should n
 """
 
 import collections
+import errno
 import select
 import socket
 import struct
@@ -177,14 +178,20 @@ class Sender:
 
     BURST = 8
 
-    def __init__(self, vm, make, count=None, rate=1000):
-        """make(i) is frame i. count None sends until stop. rate is frames a second, at most 2,000."""
+    def __init__(self, vm, make, count=None, rate=1000, unplugged=False):
+        """make(i) is frame i. count None sends until stop. rate is frames a second, at most 2,000.
+
+        unplugged: the interface may lose its peer meanwhile; frames that it then refuses are
+        counted in refused, not in sent. Without it a refused frame is an error.
+        """
         if not 0 < rate <= 2000:
             raise ValueError(f"rate {rate}: more than 0, at most 2,000 a second")
         self.name = vm.name
         self.sent = []  # the frames handed to the interface, in order
+        self.next = 0  # the number of the next frame
+        self.refused = 0
         self.error = None
-        self._make, self._count, self._rate = make, count, rate
+        self._make, self._count, self._rate, self._unplugged = make, count, rate, unplugged
         with netns.entered(vm.pid):
             self._sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
             self._sock.bind(("eth0", 0))
@@ -239,9 +246,15 @@ class Sender:
                 elif -wait > self.BURST * step:
                     due = time.monotonic()
                 frame = self._make(i)
-                self._sock.send(frame)
-                self.sent.append(frame)
+                try:
+                    self._sock.send(frame)
+                    self.sent.append(frame)
+                except OSError as e:
+                    if not (self._unplugged and e.errno in (errno.ENOBUFS, errno.ENETDOWN)):
+                        raise
+                    self.refused += 1
                 i, due = i + 1, due + step
+                self.next = i
         except OSError as e:
             self.error = e
 

@@ -206,9 +206,9 @@ def some(make, count, first=0):
     return [make(n) for n in range(first, first + count)]
 
 
-def sending(vm, make, rate=1000):
-    """A sender that runs for the length of a block."""
-    return Sender(vm, make, None, rate)
+def sending(vm, make, rate=1000, unplugged=False):
+    """A sender that runs for the length of a block. unplugged: see Sender."""
+    return Sender(vm, make, None, rate, unplugged)
 
 
 def _numbered(build, size=None):

@@ -29,7 +29,8 @@ def move(w, check, web, peer, ids, to, title=""):
     """Move web under 1,000 numbered frames a second each way."""
     title = f"{title}{web.node.name} to {to}, monitor on {ids.node.name}"
     with Captures(web, peer, ids) as at:
-        with sending(web, mixed(udp(web, peer), tcp(web, peer, v6=True))) as out, sending(peer, mixed(udp(peer, web), tcp(peer, web, v6=True))) as into:
+        with sending(web, mixed(udp(web, peer), tcp(web, peer, v6=True)), unplugged=True) as out, \
+                sending(peer, mixed(udp(peer, web), tcp(peer, web, v6=True))) as into:
             out.wait_sent(500)
             into.wait_sent(500)
             w.lab.migrate(web, to)
@@ -53,7 +54,7 @@ def move(w, check, web, peer, ids, to, title=""):
 
 def resumed(at, sender, a, b):
     """Wait until a frame that a sends from now on reaches b."""
-    now = len(sender.sent)
+    now = sender.next
     own = frames.mac(a.mac)
     return at[b].wait_until(lambda f: f[6:12] == own and frames.number(f) >= now, WAIT)
 

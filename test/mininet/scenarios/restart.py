@@ -83,7 +83,7 @@ def repaired(w, check):
     left = settled(w, switches)
     check.that("after the restart the switches hold again what they held", not left, "\n".join(left))
     after, passed = all_flows(w), time.monotonic() - then
-    gone = {line.split(" ", 3)[3] for line in broken}
+    gone = {line.split(" ", 2)[2] for line in broken}
     readded = [f"{key}" for key, f in before.items() if f"{f.cookie} {f.text}" not in gone
                and key in after and after[key].duration < f.duration + passed - 1.0]
     check.that("only what was missing was added", not readded, "\n".join(readded))
