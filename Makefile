@@ -1,0 +1,65 @@
+# FlowTap. `make demo` and `make test` work as the first command on a fresh Debian 12 with Go and
+# make: they install what is missing.
+
+GO      ?= go
+GOFLAGS += -buildvcs=false
+export GOFLAGS
+
+# Seconds of each fuzz target in `make test`.
+FUZZTIME ?= 5s
+# Tunnel type of the lab: geneve, vxlan or gre.
+TUNNEL   ?= geneve
+# Arguments of `make lab`: scenario names; all without.
+ARGS     ?=
+
+# The lab makes network namespaces, which needs root.
+AS_ROOT = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+PYTHON  = /usr/bin/python3
+
+.PHONY: help build deps check fmt vet staticcheck unit fuzz lab test demo bench clean
+
+help: ## Show what can be made.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+build: ## Build flowtapd and flowtapctl into bin/.
+	@echo "Building flowtapd and flowtapctl (the first time fetches and compiles etcd, which takes a while) ..."
+	@mkdir -p bin
+	@$(GO) build -o bin/ ./cmd/...
+
+deps: ## Install Open vSwitch, Mininet and tools from Debian, where missing.
+	@sh scripts/install-deps.sh
+
+check: fmt vet staticcheck ## All that needs no root: format, vet, staticcheck, unit tests with the race detector.
+	$(GO) test -short -race ./...
+
+fmt:
+	@out=$$(gofmt -l $$(git ls-files '*.go' 2>/dev/null || find . -name '*.go')); \
+	if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
+
+vet:
+	$(GO) vet ./...
+
+staticcheck:
+	$(GO) tool staticcheck ./...
+
+unit: deps ## All Go tests, those against a real Open vSwitch included, with the race detector.
+	$(GO) test -race -timeout 12m ./...
+
+fuzz: ## Each fuzz target for FUZZTIME.
+	@sh scripts/fuzz.sh $(FUZZTIME)
+
+lab: deps build ## The Mininet scenarios on real Open vSwitch. ARGS="taps migration" runs some.
+	@[ -z "$(AS_ROOT)" ] || echo "The lab makes network namespaces, which needs root; asking sudo."
+	$(AS_ROOT) $(PYTHON) test/mininet/run.py --tunnel $(TUNNEL) $(ARGS)
+
+test: deps fmt vet staticcheck unit fuzz lab ## Everything.
+
+demo: deps build ## Three nodes, the DVD rental, taps, a migration. KEEP=1 leaves it running.
+	@[ -z "$(AS_ROOT)" ] || echo "The demo makes network namespaces, which needs root; asking sudo."
+	@$(AS_ROOT) $(PYTHON) test/mininet/demo.py $(if $(KEEP),--keep)
+
+bench: deps build ## Benchmarks: Go's, then taps and throughput on the lab.
+	@sh scripts/bench.sh
+
+clean: ## Remove what was built.
+	rm -rf bin

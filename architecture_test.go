@@ -1,0 +1,118 @@
+// Package architecture_test holds the import rules of docs/ARCHITECTURE.md.
+package architecture_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/flowtap/flowtap/"
+
+// mayImport says which of our packages each of them may import. A package that is not listed
+// fails the test: give it its place.
+var mayImport = map[string][]string{
+	"openflow":         {},
+	"openflow/flowset": {"openflow"},
+	"openflow/ofconn":  {"openflow"},
+	"openflow/ofsim":   {"openflow", "openflow/flowset"},
+	"topology":         {"openflow"},
+	"flowtap":          {"openflow", "topology"},
+	"flowtap/pipeline": {"openflow", "openflow/flowset", "topology", "flowtap"},
+	"store":            {"openflow", "topology", "flowtap"},
+	"controller":       {"openflow", "openflow/flowset", "openflow/ofconn", "topology", "flowtap", "flowtap/pipeline", "store"},
+	"northbound":       {"openflow", "topology", "flowtap", "store"},
+	"cmd/flowtapd":     {"openflow", "openflow/flowset", "controller", "northbound", "store"},
+	"cmd/flowtapctl":   {"topology", "flowtap", "northbound"},
+}
+
+// testHelpers are packages that only tests import.
+var testHelpers = []string{"openflow/ofsim/ovstest"}
+
+// pure packages are functions from values to values: no context, clock, logger, goroutine or I/O.
+var pure = []string{"openflow", "openflow/flowset", "openflow/ofsim", "topology", "flowtap", "flowtap/pipeline"}
+
+var impureImports = []string{"context", "log", "log/slog", "os", "os/exec", "net/http", "sync", "sync/atomic", "io/fs", "math/rand", "math/rand/v2"}
+
+var impureCalls = map[string][]string{
+	"time": {"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "NewTimer", "NewTicker", "Tick"},
+	"net":  {"Dial", "DialTimeout", "Listen", "ListenPacket", "LookupHost", "LookupIP"},
+}
+
+func TestImports(t *testing.T) {
+	seen := map[string]bool{}
+	each(t, func(pkg, file string, f *ast.File) {
+		seen[pkg] = true
+		allowed, listed := mayImport[pkg]
+		if !listed && !slices.Contains(testHelpers, pkg) {
+			t.Errorf("%s: package %s has no place in mayImport", file, pkg)
+			return
+		}
+		for _, i := range f.Imports {
+			path, _ := strconv.Unquote(i.Path.Value)
+			if ours, ok := strings.CutPrefix(path, module); ok && listed && !slices.Contains(allowed, ours) {
+				t.Errorf("%s: %s may not import %s", file, pkg, ours)
+			}
+		}
+	})
+	for pkg := range mayImport {
+		if !seen[pkg] {
+			t.Errorf("mayImport lists %s, which does not exist", pkg)
+		}
+	}
+}
+
+func TestPurePackages(t *testing.T) {
+	each(t, func(pkg, file string, f *ast.File) {
+		if !slices.Contains(pure, pkg) {
+			return
+		}
+		for _, i := range f.Imports {
+			if path, _ := strconv.Unquote(i.Path.Value); slices.Contains(impureImports, path) {
+				t.Errorf("%s: pure package %s imports %s", file, pkg, path)
+			}
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.GoStmt:
+				t.Errorf("%s: pure package %s starts a goroutine", file, pkg)
+			case *ast.SelectorExpr:
+				if x, ok := n.X.(*ast.Ident); ok && slices.Contains(impureCalls[x.Name], n.Sel.Name) {
+					t.Errorf("%s: pure package %s calls %s.%s", file, pkg, x.Name, n.Sel.Name)
+				}
+			}
+			return true
+		})
+	})
+}
+
+// each parses every Go file that is not a test.
+func each(t *testing.T, look func(pkg, file string, f *ast.File)) {
+	t.Helper()
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (strings.HasPrefix(d.Name(), ".") && path != "." || d.Name() == "testdata") {
+			return fs.SkipDir
+		}
+		if d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+		if err != nil {
+			return err
+		}
+		look(filepath.ToSlash(filepath.Dir(path)), path, f)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
