@@ -94,13 +94,15 @@ func prerequisites(f openflow.Field, m openflow.Match) error {
 // checkActions checks the actions of a flow, or with a nil flow those of a bucket, where Open
 // vSwitch checks no prerequisites.
 func checkActions(actions []openflow.Action, f *openflow.Flow) error {
-	tagged := false
+	var tags [2]bool // that the frame is known to have, outer first
 	if f != nil {
 		v, ok := f.Match.Get(openflow.FieldVLANVID)
 		if !ok {
 			v, ok = f.Match.Get(openflow.FieldVLANTCI)
 		}
-		tagged = ok && v.Uint64()&tagPresent != 0
+		if ok && v.Uint64()&tagPresent != 0 {
+			tags[0] = true
+		}
 	}
 	for _, a := range actions {
 		switch a := a.(type) {
@@ -118,19 +120,25 @@ func checkActions(actions []openflow.Action, f *openflow.Flow) error {
 				return fmt.Errorf("output truncated to %d bytes", a.MaxLen)
 			}
 		case openflow.SetField:
-			if err := checkSet(a, f, tagged); err != nil {
+			if err := checkSet(a, f, tags[0]); err != nil {
 				return err
+			}
+			if a.Field == openflow.FieldVLANTCI {
+				tags[0] = low(&a.Value, 2)&tagPresent != 0
 			}
 		case openflow.PushVLAN:
 			if a.EtherType != etherVLAN && a.EtherType != etherQinQ {
 				return fmt.Errorf("push of a VLAN tag %#x", a.EtherType)
 			}
-			tagged = true
+			if tags[1] && f != nil {
+				return fmt.Errorf("push of a third VLAN tag")
+			}
+			tags = [2]bool{true, tags[0]}
 		case openflow.PopVLAN:
-			if f != nil && !tagged {
+			if !tags[0] && f != nil {
 				return fmt.Errorf("pop_vlan of a frame that may have no tag")
 			}
-			tagged = false
+			tags = [2]bool{tags[1]}
 		case openflow.ApplyGroup, openflow.Resubmit:
 		default:
 			return fmt.Errorf("unknown action %T", a)

@@ -49,7 +49,7 @@ func (s *Switch) packetOut(r *Result, in openflow.PortNo, actions []openflow.Act
 
 // run executes actions, or with none table 0, and adds to r.
 func (s *Switch) run(r *Result, in openflow.PortNo, frame []byte, t Tunnel, actions []openflow.Action) error {
-	x := exec{sw: s, r: r, frame: frame, sent: len(frame), packetOut: actions != nil}
+	x := exec{sw: s, r: r, frame: frame, packetOut: actions != nil}
 	x.cur.key.put(atInPort, uint64(in))
 	if t.Dst.Is4() {
 		x.cur.key.put(atTunID, t.ID)
@@ -90,12 +90,12 @@ type state struct {
 type exec struct {
 	sw     *Switch
 	r      *Result
-	frame  []byte
-	layout layout
-	base   state // as received
-	cur    state
+	frame  []byte // as of the last commit
+	owned  bool   // frame is not the caller's
+	layout layout // of frame
+	base   state  // what frame says
+	cur    state  // what the actions made of it
 	tunDst uint64 // tun_dst as received
-	sent   int    // length of the frame at the last output, at first as received
 
 	table          openflow.TableID
 	cookie         uint64
@@ -262,9 +262,8 @@ func (x *exec) output(to openflow.PortNo, limit, truncate int) {
 	x.step(EventOutput, uint64(to))
 	// Open vSwitch says how much to cut off before it pushes and pops what was not yet pushed and
 	// popped for an earlier output.
-	cut := max(0, x.sent-truncate)
+	cut := max(0, len(x.frame)-truncate)
 	d.Frame = x.render()
-	x.sent = len(d.Frame)
 	if truncate > 0 {
 		d.Frame = d.Frame[:max(0, len(d.Frame)-cut)]
 	}
@@ -277,7 +276,6 @@ func addrOf(v uint64) netip.Addr {
 
 func (x *exec) packetIn(limit int) {
 	f := x.render()
-	x.sent = len(f)
 	p := PacketIn{DPID: x.sw.dpid, InPort: x.inPort(), Table: x.table, Cookie: x.cookie, Reason: ReasonAction,
 		Frame: f[:min(limit, len(f))], TotalLen: len(f)}
 	if x.miss {

@@ -26,11 +26,10 @@ const (
 
 // A layout says where the headers of a frame are. Offsets are zero for headers that are not there.
 type layout struct {
-	tagged bool
-	tpid   uint16
-	l3     int // network header
-	l4     int // transport header
-	end    int // end of what the network header covers; padding follows
+	tpid   uint16 // of the tag, zero without
+	l3     int    // network header
+	l4     int    // transport header
+	end    int    // end of what the network header covers; padding follows
 	proto6 uint8
 	// route says that an IPv6 routing header leaves the final destination elsewhere, so that the
 	// checksums do not cover ipv6_dst.
@@ -50,7 +49,7 @@ func extract(b []byte, k *key) layout {
 	k.put(atEthSrc, uint64(be.Uint16(b[6:]))<<32|uint64(be.Uint32(b[8:])))
 	at := 12
 	if t := be.Uint16(b[at:]); (t == etherVLAN || t == etherQinQ) && len(b) >= at+6 {
-		l.tagged, l.tpid = true, t
+		l.tpid = t
 		k.put(atTCI, uint64(be.Uint16(b[at+2:])|tagPresent))
 		at += 4
 	}

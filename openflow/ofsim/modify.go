@@ -15,7 +15,7 @@ func (x *exec) set(a openflow.SetField) {
 		return
 	}
 	k.put(p, low(&a.Value, a.Field.Size()))
-	if a.Field == openflow.FieldVLANTCI {
+	if a.Field == openflow.FieldVLANTCI || a.Field == openflow.FieldVLANVID {
 		switch tci := k.get(atTCI); {
 		case tci == 0:
 			x.cur.tpid[0] = 0
@@ -31,7 +31,7 @@ func (k *key) has(f openflow.Field) bool {
 	v4, v6 := etherType == etherIPv4, etherType == etherIPv6
 	transport := func(ip bool, p uint64) bool { return ip && proto == p && k.get(atFrag)&fragLater == 0 }
 	switch f {
-	case openflow.FieldVLANVID, openflow.FieldVLANPCP:
+	case openflow.FieldVLANPCP: // to set vlan_vid, which only a bucket can do without a tag, adds one
 		return k.get(atTCI)&tagPresent != 0
 	case openflow.FieldIPDSCP, openflow.FieldIPECN, openflow.FieldIPTTL:
 		return v4 || v6
@@ -75,14 +75,15 @@ func (x *exec) popVLAN() {
 	s.tci1, s.tpid[1] = 0, 0
 }
 
-// tags are the tags of a state as they are on the wire, outer first.
-func (s *state) tags() []byte {
-	var b []byte
-	if tci := uint16(s.key.get(atTCI)); tci&tagPresent != 0 {
-		b = be.AppendUint16(be.AppendUint16(b, s.tpid[0]), tci&^tagPresent)
-		if s.tci1&tagPresent != 0 {
-			b = be.AppendUint16(be.AppendUint16(b, s.tpid[1]), s.tci1&^tagPresent)
-		}
+// tags are the tags of a state, outer first: Ethertype and tag control information, whose bit 12
+// is set.
+func (s *state) tags() []uint32 {
+	tci := uint32(s.key.get(atTCI))
+	switch {
+	case tci&tagPresent == 0:
+		return nil
+	case s.tci1&tagPresent == 0:
+		return []uint32{uint32(s.tpid[0])<<16 | tci}
 	}
-	return b
+	return []uint32{uint32(s.tpid[0])<<16 | tci, uint32(s.tpid[1])<<16 | uint32(s.tci1)}
 }

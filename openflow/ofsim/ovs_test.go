@@ -313,6 +313,9 @@ func (c *comparer) key(frame []byte, trace string) {
 	line, _, _ := strings.Cut(trace, "\n")
 	for _, part := range strings.Split(strings.TrimPrefix(line, "Flow: "), ",") {
 		name, value, ok := strings.Cut(part, "=")
+		if a, err := netip.ParseAddr(value); err == nil {
+			value = a.String() // inet_ntop writes some IPv6 addresses in another way
+		}
 		if got, known := mine[name]; ok && known {
 			assert.Equal(c.t, value, got, "%s of %x: Open vSwitch and ofsim", name, frame)
 		}

@@ -1,22 +1,33 @@
 package ofsim
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // The words of a key that are in the frame, in pairs of first and after the last.
 const wFirstHeader, wEnd = wEthDst, len(key{})
 
-// render is the frame with the changes made so far. Only what differs from the frame as received
-// is written, and checksums are updated by the difference (RFC 1624), so a wrong one stays wrong.
+// render commits what the actions changed and gives a copy of the frame as it is now. Like Open
+// vSwitch it writes only what differs from the last commit, and updates checksums by the difference
+// (RFC 1624), so that a wrong one stays wrong.
 func (x *exec) render() []byte {
-	out := append(make([]byte, 0, len(x.frame)+8), x.frame...)
+	x.commit()
+	return append([]byte(nil), x.frame...)
+}
+
+func (x *exec) commit() {
 	same := x.cur.tpid == x.base.tpid && x.cur.tci1 == x.base.tci1
 	for w := wFirstHeader; same && w < wEnd; w++ {
 		same = x.cur.key[w] == x.base.key[w]
 	}
-	if same || len(out) < 14 {
-		return out
+	if same || len(x.frame) < 14 {
+		return
 	}
-	r := renderer{out, x.layout, &x.base.key, &x.cur.key}
+	if !x.owned {
+		x.frame, x.owned = append(make([]byte, 0, len(x.frame)+8), x.frame...), true
+	}
+	r := renderer{x.frame, x.layout, &x.base.key, &x.cur.key}
 	r.ether()
 	if r.new.get(atProto) != 0 {
 		switch r.old.get(atEthType) {
@@ -24,29 +35,35 @@ func (x *exec) render() []byte {
 			r.ipv4()
 		case etherIPv6:
 			r.ipv6()
-		case etherARP, etherRARP:
+		case etherARP: // not RARP
 			r.arp()
 		}
 	}
-	return x.retag(r.b)
+	x.retag()
+	x.base = x.cur
 }
 
-// retag replaces the outer tags that changed. A tag that stays is copied bit for bit.
-func (x *exec) retag(b []byte) []byte {
-	if x.cur.tpid == x.base.tpid && x.cur.tci1 == x.base.tci1 && x.cur.key.get(atTCI) == x.base.key.get(atTCI) {
-		return b
+// retag pops the tags that changed, from the outside, and pushes new ones. A tag that stays is
+// left bit for bit; a pushed one has no drop-eligible bit.
+func (x *exec) retag() {
+	have, want := x.base.tags(), x.cur.tags()
+	for len(have) > 0 && len(want) > 0 && have[len(have)-1] == want[len(want)-1] {
+		have, want = have[:len(have)-1], want[:len(want)-1]
 	}
-	tags := x.cur.tags()
-	old := 0
-	if x.layout.tagged {
-		old = 4
-		if n := len(tags); n > 0 && string(x.base.tags()) == string(tags[n-4:]) {
-			tags, old = tags[:n-4], 0
-		}
+	if len(have)+len(want) == 0 {
+		return
 	}
-	out := make([]byte, 0, len(b)+len(tags))
-	out = append(append(out, b[:12]...), tags...)
-	return append(out, b[12+old:]...)
+	var pushed []byte
+	for _, t := range want {
+		pushed = be.AppendUint32(pushed, t&^tagPresent)
+	}
+	x.frame = slices.Replace(x.frame, 12, 12+4*len(have), pushed...)
+	grown := 4 * (len(want) - len(have))
+	x.layout.l3 += grown
+	x.layout.end += grown
+	if x.layout.l4 > 0 {
+		x.layout.l4 += grown
+	}
 }
 
 type renderer struct {
@@ -69,6 +86,9 @@ func (r *renderer) changed(p place) bool { return r.old.get(p) != r.new.get(p) }
 
 func (r *renderer) arp() {
 	a := r.b[r.l.l3:]
+	if len(a) < 28 {
+		return
+	}
 	be.PutUint16(a[6:], uint16(r.new.get(atProto)))
 	put48(a[8:], r.new.get(atSHA))
 	be.PutUint32(a[14:], uint32(r.new.get(atIPSrc)))
