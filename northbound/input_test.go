@@ -14,7 +14,9 @@ func TestBadInputChangesNothing(t *testing.T) {
 	w.cloud()
 	w.must(201, "POST", "/v1/taps", tapT1)
 	w.must(201, "POST", "/v1/nodes", `{"id":"n1","datapath_id":"0000000000000001","tunnel_ip":"172.16.0.1"}`)
-	tap := func(more string) string { return `{"id":"bad","src":"db","dst":"ids1","action":"forward",` + more + `}` }
+	tap := func(more string) string {
+		return `{"id":"bad","src":"db","dst":"ids1","action":"forward",` + more + `}`
+	}
 	port := func(more string) string { return `{"id":"bad","network":"shop",` + more + `}` }
 	node := func(more string) string {
 		return `{"id":"bad","datapath_id":"0000000000000009","tunnel_ip":"172.16.0.9",` + more + `}`

@@ -161,12 +161,20 @@ func TestLaggingWatcherCatchesUp(t *testing.T) {
 		}
 		return out
 	}
-	require.Eventually(t, func() bool { sub.hub.mu.Lock(); defer sub.hub.mu.Unlock(); return len(sub.hub.objects["networks"]) == 3 }, patience, time.Millisecond)
+	require.Eventually(t, func() bool {
+		sub.hub.mu.Lock()
+		defer sub.hub.mu.Unlock()
+		return len(sub.hub.objects["networks"]) == 3
+	}, patience, time.Millisecond)
 	require.Equal(t, []string{"ADDED n0", "ADDED n1", "ADDED n2"}, types())
 	w.must(204, "DELETE", "/v1/networks/n0", "")
 	w.must(200, "PUT", "/v1/networks/n1", `{"labels":{"a":"b"}}`)
 	w.must(201, "POST", "/v1/networks", `{"id":"n3"}`)
-	require.Eventually(t, func() bool { sub.hub.mu.Lock(); defer sub.hub.mu.Unlock(); return sub.hub.objects["networks"]["n3"] != nil }, patience, time.Millisecond)
+	require.Eventually(t, func() bool {
+		sub.hub.mu.Lock()
+		defer sub.hub.mu.Unlock()
+		return sub.hub.objects["networks"]["n3"] != nil
+	}, patience, time.Millisecond)
 	w.server.hub.mu.Lock()
 	sub.lagged, sub.queue = true, nil
 	w.server.hub.mu.Unlock()

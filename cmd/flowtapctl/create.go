@@ -1,0 +1,191 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+func (a *app) createCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "create COLLECTION [ID] [flags]",
+		Short: "Make an object",
+		Example: "  flowtapctl create network shop\n" +
+			"  flowtapctl create port ids1 --kind monitor\n" +
+			"  flowtapctl create tap t1 --src web --dst ids1 --match 'tcp,tp_dst=80' --direction in --action forward",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usagef("create needs a collection")
+			}
+			_, err := findCollection(args[0])
+			return err
+		},
+		RunE: func(*cobra.Command, []string) error { return usagef("create needs a collection") },
+	}
+	for _, col := range collections {
+		cmd.AddCommand(a.createOne(col))
+	}
+	return cmd
+}
+
+func (a *app) createOne(col *collection) *cobra.Command {
+	var dry bool
+	var wait time.Duration
+	cmd := &cobra.Command{
+		Use:               col.singular + " [ID]",
+		Short:             "Make a " + col.singular,
+		Args:              needArgs(0, 1, "at most one ID"),
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	cmd.Aliases = append(cmd.Aliases, col.name)
+	if col.short != "" {
+		cmd.Aliases = append(cmd.Aliases, col.short)
+	}
+	for _, f := range col.flags {
+		f.add(cmd)
+		switch {
+		case f.ports:
+			_ = cmd.RegisterFlagCompletionFunc(f.name, a.completePorts) // fails for unknown flags only
+		case f.values != nil:
+			_ = cmd.RegisterFlagCompletionFunc(f.name, cobra.FixedCompletions(f.values, cobra.ShellCompDirectiveNoFileComp))
+		}
+	}
+	cmd.Flags().BoolVar(&dry, "dry-run", false, "show what would change on each switch and change nothing")
+	addWait(cmd, &wait)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		body := object{}
+		if len(args) == 1 {
+			body["id"] = args[0]
+		}
+		for _, f := range col.flags {
+			if cmd.Flags().Changed(f.name) {
+				v, err := f.value(cmd.Flags())
+				if err != nil {
+					return &usageError{err}
+				}
+				body[f.field] = v
+			}
+		}
+		c, err := a.client()
+		if err != nil {
+			return err
+		}
+		r := request{method: http.MethodPost, path: col.path(""), body: body, wait: wait}
+		if dry {
+			r.query = url.Values{"dry_run": {"true"}}
+		}
+		var o object
+		status, err := c.do(cmd.Context(), r, &o)
+		switch {
+		case err != nil:
+			return err
+		case dry:
+			return a.printPlan(o)
+		case a.output != "table":
+			return a.print(col, []object{o}, true)
+		}
+		return a.say(col, o, map[int]string{http.StatusCreated: "created"}[status])
+	}
+	return cmd
+}
+
+// say prints one line about what happened to an object; nothing is unchanged.
+func (a *app) say(col *collection, o object, what string) error {
+	if what == "" {
+		what = "unchanged"
+	}
+	state := ""
+	if s := o.text("status.state"); s != "" {
+		state = ", " + s
+		if reason := o.text("status.reason"); reason != "" {
+			state += ": " + reason
+		}
+	}
+	_, err := fmt.Fprintf(a.out, "%s/%s %s%s\n", col.singular, o.id(), what, state)
+	return err
+}
+
+func addWait(cmd *cobra.Command, wait *time.Duration) {
+	cmd.Flags().DurationVar(wait, "wait", 0, "wait at most so long until the change is on every switch concerned")
+}
+
+func (f flag) add(cmd *cobra.Command) {
+	fs := cmd.Flags()
+	switch f.kind {
+	case flagText:
+		fs.String(f.name, "", f.usage)
+	case flagList:
+		fs.StringSlice(f.name, nil, f.usage)
+	case flagMap:
+		fs.StringToString(f.name, nil, f.usage)
+	case flagInt:
+		fs.Int(f.name, 0, f.usage)
+	case flagBool:
+		fs.Bool(f.name, false, f.usage)
+	}
+}
+
+func (f flag) value(fs *pflag.FlagSet) (any, error) {
+	switch f.kind {
+	case flagList:
+		return fs.GetStringSlice(f.name)
+	case flagMap:
+		return fs.GetStringToString(f.name)
+	case flagInt:
+		return fs.GetInt(f.name)
+	case flagBool:
+		return fs.GetBool(f.name)
+	}
+	return fs.GetString(f.name)
+}
+
+// printPlan shows the answer to a dry run, in a table as one line a flow.
+func (a *app) printPlan(o object) error {
+	if a.output != "table" {
+		return a.printValue(o)
+	}
+	var plan struct {
+		Switches []struct {
+			Node          string   `json:"node"`
+			FlowsAdded    []string `json:"flows_added"`
+			FlowsChanged  []string `json:"flows_changed"`
+			FlowsRemoved  []string `json:"flows_removed"`
+			GroupsAdded   []string `json:"groups_added"`
+			GroupsChanged []string `json:"groups_changed"`
+			GroupsRemoved []string `json:"groups_removed"`
+		} `json:"switches"`
+	}
+	b, err := json.Marshal(o)
+	if err == nil {
+		err = json.Unmarshal(b, &plan)
+	}
+	if err != nil {
+		return fmt.Errorf("the answer to the dry run: %w", err)
+	}
+	if len(plan.Switches) == 0 {
+		_, err := fmt.Fprintln(a.out, "no switch would change")
+		return err
+	}
+	for _, s := range plan.Switches {
+		fmt.Fprintf(a.out, "%s:\n", s.Node)
+		for _, part := range []struct {
+			mark, what string
+			lines      []string
+		}{
+			{"+", "group", s.GroupsAdded}, {"~", "group", s.GroupsChanged}, {"+", "flow", s.FlowsAdded},
+			{"~", "flow", s.FlowsChanged}, {"-", "flow", s.FlowsRemoved}, {"-", "group", s.GroupsRemoved},
+		} {
+			for _, line := range part.lines {
+				if _, err := fmt.Fprintf(a.out, "  %s %s %s\n", part.mark, part.what, line); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}

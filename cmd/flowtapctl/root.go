@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes.
+const (
+	exitOK      = 0
+	exitRefused = 1
+	exitUsage   = 2
+)
+
+const defaultServer = "http://127.0.0.1:8080"
+
+// world is what the program knows of its surroundings.
+type world struct {
+	in       io.Reader
+	out, err io.Writer
+	server   string // from the environment; empty: the default
+}
+
+// app is what the commands share: the flags of all and what is made of them.
+type app struct {
+	world
+	flagServer string
+	output     string // table, json or yaml
+	timeout    time.Duration
+}
+
+// usageError is a wrong command line.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
+
+// run executes one command line and gives its exit code.
+func run(ctx context.Context, args []string, w world) int {
+	a := &app{world: w}
+	cmd := a.root()
+	cmd.SetArgs(args)
+	cmd.SetIn(w.in)
+	cmd.SetOut(w.out)
+	cmd.SetErr(w.err)
+	err := cmd.ExecuteContext(ctx)
+	return a.report(err)
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "flowtapctl",
+		Short: "Look at and change the objects of a FlowTap controller",
+		Long: "Look at and change the objects of a FlowTap controller.\n\n" +
+			"Collections: " + strings.Join(collectionNames(), ", ") + "; the singular does as well.",
+		Example: "  flowtapctl get taps\n" +
+			"  flowtapctl create tap t1 --src web --dst ids1 --match 'tcp,tp_dst=80' --action forward\n" +
+			"  flowtapctl wait tap t1 --for active --timeout 10s\n" +
+			"  flowtapctl apply -f cloud.yaml",
+		SilenceErrors: true, SilenceUsage: true,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usagef("there is no command %q", args[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			switch a.output {
+			case "table", "json", "yaml":
+				return nil
+			}
+			return usagef("--output must be table, json or yaml, not %q", a.output)
+		},
+	}
+	server := a.world.server
+	if server == "" {
+		server = defaultServer
+	}
+	f := root.PersistentFlags()
+	f.StringVar(&a.flagServer, "server", server, "URL of the controller; the environment's FLOWTAP_SERVER is the default")
+	f.StringVarP(&a.output, "output", "o", "table", "table, json or yaml")
+	f.DurationVar(&a.timeout, "request-timeout", 30*time.Second, "how long one request may take, apart from --wait")
+	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp)) // fails for unknown flags only
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	root.AddCommand(a.getCommand(), a.createCommand(), a.applyCommand(), a.deleteCommand(), a.waitCommand(), a.watchCommand())
+	return root
+}
+
+// client is made when a command runs: the flags are read then.
+func (a *app) client() (*client, error) {
+	u, err := url.Parse(a.flagServer)
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return nil, usagef("--server must be a URL such as %s, not %q", defaultServer, a.flagServer)
+	}
+	return &client{base: strings.TrimSuffix(a.flagServer, "/"), timeout: a.timeout}, nil
+}
