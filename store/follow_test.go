@@ -199,5 +199,9 @@ func TestCloseEndsFollowersAndWaits(t *testing.T) {
 	}
 	_, ok = <-s.Follow(testContext(t))
 	assert.False(t, ok)
-	require.NoError(t, s.Close())
+	_, _, err := s.Networks().Create(testContext(t), "late", topology.Network{})
+	require.ErrorIs(t, err, ErrClosed)
+	_, err = s.Networks().Get(testContext(t), "late")
+	require.ErrorIs(t, err, ErrClosed)
+	require.NoError(t, s.Close(), "again")
 }

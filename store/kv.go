@@ -18,6 +18,9 @@ func (s *Store) read(ctx context.Context, gets ...clientv3.Op) (*clientv3.TxnRes
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
 	for wait := 20 * time.Millisecond; ; wait *= 2 {
+		if s.done.Err() != nil {
+			return nil, ErrClosed
+		}
 		r, err := s.client.Txn(ctx).Then(gets...).Commit()
 		if err == nil {
 			return r, nil
@@ -43,6 +46,9 @@ func (s *Store) commit(ctx context.Context, cmps []clientv3.Cmp, then, otherwise
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
 	for wait := 20 * time.Millisecond; ; wait *= 2 {
+		if s.done.Err() != nil {
+			return nil, ErrClosed
+		}
 		if err := ctx.Err(); err != nil {
 			return nil, readError(err) // nothing was sent yet
 		}
