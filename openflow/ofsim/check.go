@@ -159,11 +159,14 @@ func checkSet(a openflow.SetField, f *openflow.Flow, tagged bool) error {
 			return fmt.Errorf("vlan_vid set without the present bit")
 		}
 	}
-	if f == nil || tagged && (a.Field == openflow.FieldVLANVID || a.Field == openflow.FieldVLANPCP) {
+	switch {
+	case f == nil:
 		return nil
-	}
-	if a.Field == openflow.FieldVLANVID {
-		return fmt.Errorf("vlan_vid set on a frame that may have no tag")
+	case a.Field == openflow.FieldVLANVID || a.Field == openflow.FieldVLANPCP:
+		if !tagged {
+			return fmt.Errorf("%v set on a frame that may have no tag", a.Field)
+		}
+		return nil
 	}
 	return prerequisites(a.Field, f.Match)
 }

@@ -255,6 +255,7 @@ func (x *exec) output(to openflow.PortNo, limit, truncate int) {
 		dst := x.cur.key.get(atTunDst)
 		if dst == x.tunDst { // also when neither was ever set
 			x.step(EventOwnTunnel, uint64(to))
+			x.cur.key.put(atTunSrc, uint64(p.tunnel)) // Open vSwitch forgets to restore it
 			return
 		}
 		d.Tunnel = Tunnel{x.cur.key.get(atTunID), addrOf(uint64(p.tunnel)), addrOf(dst)}
@@ -265,7 +266,14 @@ func (x *exec) output(to openflow.PortNo, limit, truncate int) {
 	cut := max(0, len(x.frame)-truncate)
 	d.Frame = x.render()
 	if truncate > 0 {
-		d.Frame = d.Frame[:max(0, len(d.Frame)-cut)]
+		if d.Frame = d.Frame[:max(0, len(d.Frame)-cut)]; len(d.Frame) < 14 {
+			return // no interface sends less than a header
+		}
+	}
+	if p.tunnel != 0 && x.cur.key.get(atMark) != 0 {
+		x.step(EventNoRoute, x.cur.key.get(atMark))
+		x.r.Lost = append(x.r.Lost, d)
+		return
 	}
 	x.r.Deliveries = append(x.r.Deliveries, d)
 }

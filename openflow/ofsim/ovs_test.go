@@ -20,7 +20,7 @@ import (
 
 var (
 	ovsSeed      = flag.Uint64("ovs.seed", 1, "first seed of the comparison with Open vSwitch")
-	ovsScenarios = flag.Int("ovs.scenarios", 25, "random pipelines to compare")
+	ovsScenarios = flag.Int("ovs.scenarios", 60, "random pipelines to compare")
 	ovsFrames    = flag.Int("ovs.frames", 60, "frames for each pipeline")
 )
 
@@ -196,16 +196,11 @@ func (c *comparer) frame(sw *Switch, port openflow.PortNo, tun Tunnel, frame []b
 	}
 	assert.Equal(c.t, tracePath(trace), simPath(&r), "flows and buckets met")
 	actions := trace[strings.LastIndex(trace, "Datapath actions: "):]
-	var ins, tuns []string
-	for _, p := range r.PacketIns {
-		ins = append(ins, fmt.Sprintf("%d %#x %d", p.Reason, p.Cookie, len(p.Frame)))
-	}
-	var want []string
+	var want, tuns []string
 	for _, m := range ctlRe.FindAllStringSubmatch(actions, -1) {
 		want = append(want, strings.Join(m[1:], " "))
 	}
 	c.comparePacketIns(&r, want)
-	_ = ins
 	out := map[int][][]byte{}
 	for _, d := range r.Deliveries {
 		if d.Port == genTunnel {
@@ -226,7 +221,10 @@ func (c *comparer) frame(sw *Switch, port openflow.PortNo, tun Tunnel, frame []b
 	if len(r.Deliveries)+len(r.PacketIns) == 0 {
 		c.silent++
 	}
-	if port != genTunnel && len(frame) >= 14 {
+	// The userspace datapath of 3.1.0 looks for the network header again when it sends a packet-in
+	// and, behind two tags, finds it in the wrong place: later changes then hit other bytes.
+	confused := strings.Contains(actions, "userspace(") && strings.Contains(actions, "push_vlan") && strings.Contains(actions, "set(")
+	if port != genTunnel && !confused {
 		c.bytes(int(port), frame, out)
 	}
 }

@@ -287,7 +287,8 @@ func (g gen) match(k *key, broad bool) openflow.Match {
 		}
 	}
 	if g.chance(4) {
-		out = append(out, openflow.Uint(pick(g, openflow.FieldTunDst, openflow.FieldTunSrc), 0xac100002))
+		// Not tun_src: the tunnel port of the test has no local_ip, that of a Fabric has.
+		out = append(out, openflow.Uint(openflow.FieldTunDst, pick[uint64](g, 0xac100001, 0xac100002)))
 	}
 	m, err := openflow.NewMatch(out...)
 	if err != nil {
@@ -304,12 +305,12 @@ func (g gen) actions(n, table int, k *key, groups int) []openflow.Action {
 		case 0, 1:
 			out = append(out, openflow.Output{Port: openflow.PortNo(1 + g.IntN(genPorts))})
 		case 2:
-			out = append(out, pick[openflow.Action](g, openflow.Output{Port: openflow.PortInPort}, openflow.Output{Port: genTunnel}, openflow.Output{Port: 50},
+			out = append(out, pick[openflow.Action](g, openflow.Output{Port: openflow.PortInPort}, openflow.Output{Port: genTunnel}, openflow.Output{Port: genTunnel}, openflow.Output{Port: 50},
 				openflow.Output{Port: openflow.PortController, MaxLen: pick[uint16](g, 0, 20, 0xffff)}))
 		case 3:
 			out = append(out, openflow.OutputField{Field: openflow.FieldReg(g.IntN(2)), MaxLen: 30})
 		case 4:
-			out = append(out, openflow.OutputTruncate{Port: pick[openflow.PortNo](g, 1, 2, 3, 4, 5, openflow.PortInPort), MaxLen: pick[uint32](g, 14, 40, 1000)})
+			out = append(out, openflow.OutputTruncate{Port: pick[openflow.PortNo](g, 1, 2, 3, 4, 5, openflow.PortInPort), MaxLen: pick[uint32](g, 22, 40, 1000)})
 		case 5:
 			if groups > 0 {
 				out = append(out, openflow.ApplyGroup{ID: openflow.GroupID(1 + g.IntN(groups))})
@@ -347,15 +348,15 @@ func (g gen) actions(n, table int, k *key, groups int) []openflow.Action {
 }
 
 func (g gen) setMeta() openflow.Action {
-	switch g.IntN(7) {
+	switch g.IntN(9) {
 	case 0:
 		return openflow.Set(openflow.FieldMetadata, uint64(g.IntN(3)))
 	case 1:
 		return openflow.Set(openflow.FieldTunnelID, uint64(g.IntN(3)))
-	case 2:
+	case 2, 7, 8:
 		return openflow.Set(openflow.FieldTunDst, 0xac100002+uint64(g.IntN(2)))
 	case 3:
-		return openflow.Set(openflow.FieldPktMark, uint64(g.IntN(3)))
+		return openflow.Set(openflow.FieldPktMark, pick[uint64](g, 0, 0, 1, 2))
 	case 4:
 		return openflow.Set(openflow.FieldInPort, pick[uint64](g, 0, 0, 2))
 	}

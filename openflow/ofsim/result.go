@@ -14,7 +14,8 @@ type Result struct {
 	// Deliveries are frames that left by ports; in a Fabric only by ports that are no tunnels.
 	Deliveries []Delivery
 	PacketIns  []PacketIn
-	// Lost are frames sent by a tunnel port to an address where no other switch of the fabric is.
+	// Lost are frames sent by a tunnel port to an address where no other switch of the fabric is,
+	// or with a pkt_mark, which Open vSwitch's own routing has no route for.
 	Lost []Delivery
 	// Steps say what the frame met.
 	Steps []Step
@@ -68,10 +69,11 @@ const (
 	EventNoGroup                // group Arg does not exist, or none of its buckets is alive
 	EventUnset                  // set_field of field Arg ignored: the frame has no such header
 	EventOwnTunnel              // output to tunnel Arg skipped: the frame came with that tun_dst
+	EventNoRoute                // the tunnelled frame is lost: the route lookup includes pkt_mark, which is Arg
 )
 
 var eventNames = [...]string{"in by port", "match", "no match", "bucket", "output to port",
-	"no output to in_port", "no such port", "no group or bucket", "nothing to set", "no tunnel to oneself"}
+	"no output to in_port", "no such port", "no group or bucket", "nothing to set", "no tunnel to oneself", "no route with pkt_mark"}
 
 // A Step is one thing that a frame met on its way.
 type Step struct {
