@@ -195,8 +195,12 @@ func (o *observer) follow(ctx context.Context, b store.Batch) {
 				touched[id] = true
 			}
 		case store.CollectionPorts:
-			if e.StatusOnly && o.ports[e.ID] != nil {
-				continue // our own writes
+			if mine := o.ports[e.ID]; e.StatusOnly && mine != nil {
+				// Our own writes, but for the state, which the planner writes.
+				if p, ok := e.Object.(*store.Port); ok && topology.SameAttachments(p.Status, mine.Status) {
+					mine.Status.State = p.Status.State
+				}
+				continue
 			}
 			old := o.ports[e.ID]
 			if old != nil {
@@ -264,14 +268,19 @@ func (o *observer) attached(p *store.Port, st topology.PortStatus) topology.Port
 			st = topology.Attach(st, node, sw.ifaces[p.Spec.Interface], alive)
 		}
 	}
-	if st.State == "" {
+	return pendingIfMoved(p.Status, st)
+}
+
+// pendingIfMoved makes a port pending until the switches act on where it is now.
+func pendingIfMoved(was, st topology.PortStatus) topology.PortStatus {
+	if st.State == "" || len(st.Attachments) > 0 && !topology.SameAttachments(was, st) {
 		st.State = topology.PortPending
 	}
 	return st
 }
 
 func (o *observer) update(ctx context.Context, p *store.Port, f func(topology.PortStatus) topology.PortStatus) {
-	next := f(p.Status)
+	next := pendingIfMoved(p.Status, f(p.Status))
 	if !samePortStatus(next, p.Status) {
 		p.Status = next
 		o.write(ctx, p.ID, next)

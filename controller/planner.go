@@ -35,6 +35,7 @@ type planner struct {
 	done     int64                  // revision that all connected switches have carried out
 	waiters  []waiter
 
+	arrived map[string]int64 // ports whose attachments changed, by the revision to carry out
 	taps    map[string]*tapRecord
 	restate map[string]int64 // taps to look at, once this revision is carried out
 }
@@ -74,7 +75,7 @@ const refusalPause = 2 * time.Second
 func newPlanner(c *Controller) *planner {
 	return &planner{c: c, log: c.log, inbox: make(chan func(*planner), 4096), world: pipeline.NewWorld(),
 		switches: map[openflow.DPID]*swtch{}, dirty: map[pipeline.Unit]bool{},
-		taps: map[string]*tapRecord{}, restate: map[string]int64{}}
+		arrived: map[string]int64{}, taps: map[string]*tapRecord{}, restate: map[string]int64{}}
 }
 
 // post has f called by the planner.
@@ -146,11 +147,21 @@ func (p *planner) apply(e store.Event) []pipeline.Unit {
 		}
 		return w.PutNetwork(pipeline.Network{ID: e.ID})
 	case store.CollectionPorts:
-		p.restateTaps(w.TapsOf(e.ID))
 		port, ok := e.Object.(*store.Port)
 		if !ok {
+			p.restateTaps(w.TapsOf(e.ID))
 			return w.DeletePort(e.ID)
 		}
+		if port.Status.State == topology.PortPending && len(port.Status.Attachments) > 0 {
+			p.arrived[e.ID] = p.revision + 1
+		} else {
+			delete(p.arrived, e.ID)
+		}
+		if old := w.Port(e.ID); old != nil && e.StatusOnly && sameButState(old.Status, port.Status) {
+			old.Status.State = port.Status.State
+			return nil
+		}
+		p.restateTaps(w.TapsOf(e.ID))
 		return w.PutPort(pipeline.Port{ID: e.ID, Num: port.Num, Port: port.Spec, Status: port.Status})
 	case store.CollectionTaps:
 		t, ok := e.Object.(*store.Tap)
@@ -275,6 +286,7 @@ func (p *planner) adopt(sw *swtch, node string) {
 		sw.status.Reason = "the switch has no port " + n.TunnelInterface + ", so nothing can be sent to other nodes"
 	}
 	p.c.statuses.node(node, sw.status)
+	p.keepTunnels()
 	p.read(sw)
 	p.restateTaps(p.world.Taps())
 }

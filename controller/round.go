@@ -93,11 +93,13 @@ func (c *Controller) carryOut(ctx context.Context, jobs []*job) {
 	rest := func(j *job) { j.commit(ctx, j.phases[1], sentinelMessages(j, sentinels[j])...) }
 	c.together(gain, rest)
 	c.together(others, rest)
-	// Only now is nobody sending any more what the last phase takes away.
 	c.together(jobs, func(j *job) {
 		if j.matters() {
 			c.prove(ctx, j, sentinels[j])
 		}
+	})
+	// Only now does no datapath send any more what the last phase takes away.
+	c.together(jobs, func(j *job) {
 		var drop []openflow.Message
 		if sentinels[j] != 0 {
 			f, _ := pipeline.SentinelFlow(&j.node, 0)

@@ -22,7 +22,8 @@ type statusWriter struct {
 	taps    map[string]flowtap.TapStatus
 	nodes   map[string]topology.NodeStatus
 	nets    map[string]topology.NetworkStatus
-	busy    map[string]bool // "collection/id" being written: one writer an object
+	ports   map[string]topology.PortStatus // whose state is to be written, if they are still so
+	busy    map[string]bool                // "collection/id" being written: one writer an object
 	flying  int
 	idle    *sync.Cond
 	waiting chan struct{} // holds one signal at most: there is something to write
@@ -32,7 +33,7 @@ const statusWriters = 16
 
 func newStatusWriter(s *store.Store, log *slog.Logger) *statusWriter {
 	w := &statusWriter{store: s, log: log, taps: map[string]flowtap.TapStatus{}, nodes: map[string]topology.NodeStatus{},
-		nets: map[string]topology.NetworkStatus{}, busy: map[string]bool{}, waiting: make(chan struct{}, statusWriters)}
+		nets: map[string]topology.NetworkStatus{}, ports: map[string]topology.PortStatus{}, busy: map[string]bool{}, waiting: make(chan struct{}, statusWriters)}
 	w.idle = sync.NewCond(&w.mu)
 	return w
 }
@@ -40,6 +41,20 @@ func newStatusWriter(s *store.Store, log *slog.Logger) *statusWriter {
 func (w *statusWriter) tap(id string, st flowtap.TapStatus)          { put(w, w.taps, id, st) }
 func (w *statusWriter) node(id string, st topology.NodeStatus)       { put(w, w.nodes, id, st) }
 func (w *statusWriter) network(id string, st topology.NetworkStatus) { put(w, w.nets, id, st) }
+
+// port makes a port's state follow from its attachments, if it still has those.
+func (w *statusWriter) port(id string, st topology.PortStatus) { put(w, w.ports, id, st) }
+
+func (w *statusWriter) carried(ctx context.Context, id string, st topology.PortStatus) error {
+	return w.store.Ports().UpdateStatus(ctx, id, func(now topology.PortStatus) (topology.PortStatus, bool) {
+		state := topology.Carried(now)
+		if !topology.SameAttachments(now, st) || now.State == state {
+			return now, false
+		}
+		now.State = state
+		return now, true
+	})
+}
 
 func put[T any](w *statusWriter, m map[string]T, id string, st T) {
 	w.mu.Lock()
@@ -61,7 +76,7 @@ func (w *statusWriter) flush(ctx context.Context) {
 	defer stop()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for len(w.taps)+len(w.nodes)+len(w.nets)+w.flying > 0 && ctx.Err() == nil {
+	for len(w.taps)+len(w.nodes)+len(w.nets)+len(w.ports)+w.flying > 0 && ctx.Err() == nil {
 		w.idle.Wait()
 	}
 }
@@ -88,7 +103,8 @@ func (w *statusWriter) run(ctx context.Context) {
 
 // one writes one status; false when there is none.
 func (w *statusWriter) one(ctx context.Context) bool {
-	return write(ctx, w, "taps", w.taps, w.store.Taps().PutStatus) ||
+	return write(ctx, w, "ports", w.ports, w.carried) ||
+		write(ctx, w, "taps", w.taps, w.store.Taps().PutStatus) ||
 		write(ctx, w, "nodes", w.nodes, w.store.Nodes().PutStatus) ||
 		write(ctx, w, "networks", w.nets, w.store.Networks().PutStatus)
 }

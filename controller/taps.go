@@ -34,8 +34,18 @@ func (p *planner) restateTaps(ids []string) {
 	}
 }
 
-// restateDue writes the state of the contracts whose last change the switches have carried out.
+// restateDue writes the state of the ports and contracts whose last change the switches have
+// carried out.
 func (p *planner) restateDue(upTo int64) {
+	for id, since := range p.arrived {
+		if since > upTo {
+			continue
+		}
+		delete(p.arrived, id)
+		if port := p.world.Port(id); port != nil && p.up(port.Status.Node) {
+			p.c.statuses.port(id, port.Status)
+		}
+	}
 	if len(p.restate) == 0 {
 		return
 	}

@@ -42,29 +42,40 @@ func Arrive(st PortStatus, node string) PortStatus {
 	return settle(st, node)
 }
 
-// settle puts the attachment on the active node first and derives the state.
+// settle puts the attachment on the active node first. The state is pending, until the switches
+// have carried out the change (Carried), wherever anything but the order of attachments changed.
 func settle(st PortStatus, active string) PortStatus {
-	was := st.State
 	as := st.Attachments
 	if i := slices.IndexFunc(as, func(a Attachment) bool { return a.Node == active }); i > 0 {
 		a := as[i]
 		copy(as[1:i+1], as[:i])
 		as[0] = a
 	}
-	switch len(as) {
-	case 0:
-		st.Attachments, st.Node, st.OFPort, st.State = nil, "", 0, PortDown
-		if was == "" || was == PortPending {
-			st.State = PortPending
+	if len(as) == 0 {
+		if st.Node != "" || st.State == PortDown {
+			return PortStatus{State: PortDown, LearnedMACs: st.LearnedMACs, LearnedIPs: st.LearnedIPs}
 		}
-		return st
-	case 1:
-		st.State = PortActive
-	default:
-		st.State = PortMigrating
+		return PortStatus{State: PortPending, LearnedMACs: st.LearnedMACs, LearnedIPs: st.LearnedIPs}
 	}
 	st.Node, st.OFPort = as[0].Node, as[0].OFPort
 	return st
+}
+
+// SameAttachments reports whether two statuses say the same of where a port is.
+func SameAttachments(a, b PortStatus) bool {
+	return a.Node == b.Node && a.OFPort == b.OFPort && slices.Equal(a.Attachments, b.Attachments)
+}
+
+// Carried gives the state of a port whose attachments the switches act on.
+func Carried(st PortStatus) string {
+	switch len(st.Attachments) {
+	case 0:
+		return st.State
+	case 1:
+		return PortActive
+	default:
+		return PortMigrating
+	}
 }
 
 // LearnMAC adds an address seen from a port that declares none; false where nothing changes.

@@ -41,6 +41,11 @@ func Handshake(ctx context.Context, nc net.Conn, config Config) (*Conn, error) {
 	return c, nil
 }
 
+// fragNXMatch is Open vSwitch's fragment handling in which a first fragment shows its ports
+// (OFPC_FRAG_NX_MATCH, include/openflow/openflow-common.h). Without it a match on a port misses
+// the first fragment of a packet that has it.
+const fragNXMatch = 3
+
 func (c *Conn) shakeHands(ctx context.Context) error {
 	select {
 	case err := <-c.hello:
@@ -64,7 +69,7 @@ func (c *Conn) shakeHands(ctx context.Context) error {
 		return fmt.Errorf("%w: datapath id 0", ErrProtocol)
 	}
 	c.log.Store(c.logger().With("dpid", c.features.DPID))
-	if err := c.Send(ctx, &openflow.SetConfig{MissSendLen: 0xffff}); err != nil {
+	if err := c.Send(ctx, &openflow.SetConfig{Flags: fragNXMatch, MissSendLen: 0xffff}); err != nil {
 		return err
 	}
 	if err := c.readDesc(ctx); err != nil {

@@ -102,7 +102,7 @@ func (p *peer) handshake() {
 	xid, _ := expect[*openflow.FeaturesRequest](p)
 	p.send(xid, &openflow.FeaturesReply{DPID: 0xabc, NTables: 254})
 	_, config := expect[*openflow.SetConfig](p)
-	require.Equal(p.t, &openflow.SetConfig{MissSendLen: 0xffff}, config)
+	require.Equal(p.t, &openflow.SetConfig{Flags: fragNXMatch, MissSendLen: 0xffff}, config)
 	xid, _ = expect[*openflow.MultipartRequest](p)
 	p.send(xid, &openflow.MultipartReply{Body: openflow.Desc{Software: "3.1.0"}})
 	xid, _ = expect[*openflow.MultipartRequest](p)
