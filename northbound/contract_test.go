@@ -182,6 +182,7 @@ func TestNoSuchPathOrMethod(t *testing.T) {
 	require.Equal(t, "GET", w.must(405, "POST", "/healthz", "").header.Get("Allow"))
 	w.must(200, "HEAD", "/v1/taps", "")
 	w.must(404, "HEAD", "/v1/taps/x", "")
+	w.must(400, "HEAD", "/v1/taps?watch=true", "")
 }
 
 // fakePlanner remembers what it was asked.

@@ -39,7 +39,7 @@ func (s *Server) document() doc {
 func (rt route) operation() doc {
 	var params []doc
 	if pathID(rt.path) {
-		params = append(params, doc{"name": "id", "in": "path", "required": true, "schema": text("")})
+		params = append(params, doc{"name": "id", "in": "path", "required": true, "schema": textSchema("")})
 	}
 	for _, name := range rt.params {
 		params = append(params, parameter(name))
@@ -164,7 +164,7 @@ func closed(properties doc, required ...string) doc {
 	return d
 }
 
-func text(description string, values ...string) doc {
+func textSchema(description string, values ...string) doc {
 	d := doc{"type": "string"}
 	if description != "" {
 		d["description"] = description
@@ -175,7 +175,7 @@ func text(description string, values ...string) doc {
 	return d
 }
 
-func number(minimum, maximum int) doc {
+func numberSchema(minimum, maximum int) doc {
 	d := doc{"type": "integer", "minimum": minimum}
 	if maximum > 0 {
 		d["maximum"] = maximum

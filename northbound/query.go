@@ -50,7 +50,7 @@ func (q query) take(name string) (string, bool, error) {
 	return vs[0], true, nil
 }
 
-// bool reads true or false; absent is false and so is an empty value nothing.
+// bool reads true or false; absent is false, an empty value is refused.
 func (q query) bool(name string) (bool, error) {
 	s, ok, err := q.take(name)
 	if err != nil || !ok {

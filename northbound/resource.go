@@ -1,18 +1,12 @@
 package northbound
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
-	"reflect"
-	"slices"
-	"strconv"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/gorilla/mux"
 
 	"github.com/flowtap/flowtap/store"
@@ -35,7 +29,6 @@ type resource[S, T any] struct {
 	check func(ctx context.Context, id string, s S, old *S) ([]store.WriteOption, error)
 	// rehearse gives the error of a change that is not made, as far as the store itself would
 	// find it: references, unique values, users. The object and its revision have been looked at.
-	// Nil: nothing.
 	rehearse func(ctx context.Context, c Change) error
 	// observed is the status to show: what the controller wrote or, before that, the default.
 	observed func(*store.Object[S, T]) T
@@ -44,61 +37,6 @@ type resource[S, T any] struct {
 	done func(*store.Object[S, T]) bool
 	// special answers a list that is not of the store; nil or not ok: none.
 	special func(filters) (items []json.RawMessage, ok bool)
-}
-
-// serverFields are the fields of a whole object that the server owns: a client may send back what
-// it has read, and they are ignored.
-var serverFields = []string{"id", "revision", "created_at", "updated_at", "status"}
-
-// decode reads a body into a complete and valid spec. pathID is the id in the path, or "" on POST,
-// where the body's id counts and a missing one is made up.
-func (res *resource[S, T]) decode(body []byte, pathID string) (id string, spec S, err error) {
-	members, err := scanObject(body)
-	if err != nil {
-		return "", spec, err
-	}
-	if id, err = objectID(members, pathID); err != nil {
-		return "", spec, err
-	}
-	members = slices.DeleteFunc(members, func(m member) bool { return slices.Contains(serverFields, m.name) })
-	if err := json.Unmarshal(joinMembers(members), &spec); err != nil {
-		return "", spec, decodeProblem(err, structFields(reflect.TypeFor[S]()))
-	}
-	return id, spec, res.complete(id, &spec)
-}
-
-// decodeProblem is 400 for a field that does not exist and 422 for a value that cannot be. All
-// specs decode themselves and say which field is at fault.
-func decodeProblem(err error, fields []structField) error {
-	var field *topology.FieldError
-	switch {
-	case !errors.As(err, &field):
-		return invalid("", "%v", err)
-	case field.Unknown():
-		return badRequest(field.Field, "there is no field %q%s", field.Field, suggestion(fields, field.Field))
-	}
-	return field
-}
-
-func objectID(members []member, pathID string) (string, error) {
-	i := slices.IndexFunc(members, func(m member) bool { return m.name == "id" && string(m.value) != "null" })
-	if i < 0 {
-		if pathID == "" {
-			return uuid.NewString(), nil
-		}
-		return pathID, nil
-	}
-	var id string
-	if err := json.Unmarshal(members[i].value, &id); err != nil {
-		return "", invalid("id", "must be a string")
-	}
-	if pathID != "" && id != pathID {
-		return "", invalid("id", "is %q but the path says %q: an id cannot be changed", id, pathID)
-	}
-	if err := topology.ValidID(id); err != nil {
-		return "", invalid("id", "%q is not an id: %v", clip(id), err)
-	}
-	return id, nil
 }
 
 // create answers POST.
@@ -246,41 +184,4 @@ func (res *resource[S, T]) named(err error, id string) error {
 		return problem(http.StatusNotFound, "", "there is no %s %q", res.singular, clip(id))
 	}
 	return err
-}
-
-func (res *resource[S, T]) write(w http.ResponseWriter, status int, obj *store.Object[S, T]) error {
-	b, err := res.render(obj)
-	if err != nil {
-		return err
-	}
-	w.Header().Set("ETag", strconv.Quote(revisionText(obj.Revision)))
-	return writeJSON(w, status, json.RawMessage(b))
-}
-
-func revisionText(rev int64) string { return strconv.FormatInt(rev, 10) }
-
-// render is the whole object as JSON: id, the spec's fields, then what the server owns.
-func (res *resource[S, T]) render(obj *store.Object[S, T]) ([]byte, error) {
-	spec, err := json.Marshal(obj.Spec)
-	if err != nil {
-		return nil, fmt.Errorf("encode %s %s: %w", res.singular, obj.ID, err)
-	}
-	own, err := json.Marshal(struct {
-		Revision  string    `json:"revision"`
-		CreatedAt time.Time `json:"created_at"`
-		UpdatedAt time.Time `json:"updated_at"`
-		Status    T         `json:"status"`
-	}{revisionText(obj.Revision), obj.CreatedAt.UTC(), obj.UpdatedAt.UTC(), res.observed(obj)})
-	if err != nil {
-		return nil, fmt.Errorf("encode %s %s: %w", res.singular, obj.ID, err)
-	}
-	var b bytes.Buffer
-	fmt.Fprintf(&b, `{"id":%q`, obj.ID)
-	if inner := spec[1 : len(spec)-1]; len(inner) > 0 {
-		b.WriteByte(',')
-		b.Write(inner)
-	}
-	b.WriteByte(',')
-	b.Write(own[1:])
-	return b.Bytes(), nil
 }

@@ -3,36 +3,36 @@ package northbound
 import "github.com/flowtap/flowtap/flowtap"
 
 var (
-	count    = doc{"type": "integer", "minimum": 0}
-	boolean  = doc{"type": "boolean"}
-	labels   = doc{"type": "object", "additionalProperties": doc{"type": "string"}}
-	metadata = doc{"type": "string", "pattern": "^0x[0-9a-f]{1,16}$"}
+	countSchema    = doc{"type": "integer", "minimum": 0}
+	boolSchema     = doc{"type": "boolean"}
+	labelsSchema   = doc{"type": "object", "additionalProperties": doc{"type": "string"}}
+	metadataSchema = doc{"type": "string", "pattern": "^0x[0-9a-f]{1,16}$"}
 )
 
 // schemas are the components of the document. A test holds them against the Go types and against
 // real answers.
 func schemas() doc {
 	d := doc{
-		"Health":   closed(doc{"status": text("", "ok")}, "status"),
+		"Health":   closed(doc{"status": textSchema("", "ok")}, "status"),
 		"Document": doc{"type": "object"},
 		"Problem": closed(doc{
-			"title": text(""), "status": number(400, 599), "detail": text(""),
-			"field":          text("The field or parameter that is at fault."),
-			"conflicts_with": text("The id of the object that stands in the way."),
-			"witness":        text("A frame that both of two overlapping taps match."),
-			"users":          listOf(text("")),
+			"title": textSchema(""), "status": numberSchema(400, 599), "detail": textSchema(""),
+			"field":          textSchema("The field or parameter that is at fault."),
+			"conflicts_with": textSchema("The id of the object that stands in the way."),
+			"witness":        textSchema("A frame that both of two overlapping taps match."),
+			"users":          listOf(textSchema("")),
 		}, "title", "status", "detail"),
 		"SwitchChange": closed(doc{
-			"node": text(""), "datapath_id": text(""),
-			"flows_added": listOf(text("")), "flows_changed": listOf(text("")), "flows_removed": listOf(text("")),
-			"groups_added": listOf(text("")), "groups_changed": listOf(text("")), "groups_removed": listOf(text("")),
+			"node": textSchema(""), "datapath_id": textSchema(""),
+			"flows_added": listOf(textSchema("")), "flows_changed": listOf(textSchema("")), "flows_removed": listOf(textSchema("")),
+			"groups_added": listOf(textSchema("")), "groups_changed": listOf(textSchema("")), "groups_removed": listOf(textSchema("")),
 		}, "node", "datapath_id", "flows_added", "flows_changed", "flows_removed", "groups_added", "groups_changed", "groups_removed"),
 		"DryRun": closed(doc{
-			"dry_run": boolean, "op": text("", string(OpCreate), string(OpReplace), string(OpDelete)),
+			"dry_run": boolSchema, "op": textSchema("", string(OpCreate), string(OpReplace), string(OpDelete)),
 			"object": doc{"type": "object"}, "switches": listOf(schemaRef("SwitchChange")),
 		}, "dry_run", "op", "switches"),
 		"UnregisteredNode": closed(doc{
-			"id": text(""), "datapath_id": text(""), "revision": text("", "0"),
+			"id": textSchema(""), "datapath_id": textSchema(""), "revision": textSchema("", "0"),
 			"created_at": doc{"type": "string", "format": "date-time"}, "updated_at": doc{"type": "string", "format": "date-time"},
 			"status": nodeStatusSchema(),
 		}, "id", "datapath_id", "revision", "created_at", "updated_at", "status"),
@@ -42,7 +42,7 @@ func schemas() doc {
 		status doc
 	}{
 		"Node":    {nodeFields(), nodeStatusSchema()},
-		"Network": {[]field{{name: "labels", schema: labels}}, closed(doc{"label": count, "members": count}, "members")},
+		"Network": {[]field{{name: "labels", schema: labelsSchema}}, closed(doc{"label": countSchema, "members": countSchema}, "members")},
 		"Port":    {portFields(), portStatusSchema()},
 		"Tap":     {tapFields(), tapStatusSchema()},
 	} {
@@ -53,7 +53,7 @@ func schemas() doc {
 		if name == "Node" {
 			item = doc{"oneOf": []doc{schemaRef(name), schemaRef("UnregisteredNode")}}
 		}
-		d[name+"List"] = closed(doc{"items": listOf(item), "next": text("The page to ask for next; empty on the last.")}, "items", "next")
+		d[name+"List"] = closed(doc{"items": listOf(item), "next": textSchema("The page to ask for next; empty on the last.")}, "items", "next")
 	}
 	return d
 }
@@ -63,65 +63,65 @@ func nodeFields() []field {
 		{name: "datapath_id", in: true, out: true, schema: doc{"type": "string", "pattern": "^[0-9a-f]{16}$"},
 			request: doc{"type": "string", "pattern": "^[0-9a-fA-F]{16}$"}},
 		{name: "tunnel_ip", in: true, out: true, schema: doc{"type": "string", "format": "ipv4"}},
-		{name: "tunnel_interface", out: true, schema: text("The flow-based tunnel port; tun0 by default.")},
-		{name: "labels", schema: labels},
+		{name: "tunnel_interface", out: true, schema: textSchema("The flow-based tunnel port; tun0 by default.")},
+		{name: "labels", schema: labelsSchema},
 	}
 }
 
 func nodeStatusSchema() doc {
 	return closed(doc{
-		"state": text("", "connected", "disconnected", "unregistered"), "reason": text(""), "role": text(""), "version": text(""),
-		"tunnel_ofport": count, "flows": count, "groups": count, "foreign_flows": count, "drift_repaired": count,
+		"state": textSchema("", "connected", "disconnected", "unregistered"), "reason": textSchema(""), "role": textSchema(""), "version": textSchema(""),
+		"tunnel_ofport": countSchema, "flows": countSchema, "groups": countSchema, "foreign_flows": countSchema, "drift_repaired": countSchema,
 	}, "state", "flows", "groups", "foreign_flows", "drift_repaired")
 }
 
 func portFields() []field {
 	return []field{
-		{name: "network", schema: text("Left out for a monitor.")},
-		{name: "kind", out: true, schema: text("vm by default.", kinds...)},
-		{name: "interface", out: true, schema: text("The switch port's name; by default the id.")},
-		{name: "mac", schema: doc{"type": "string", "pattern": "^([0-9a-f]{2}:){5}[0-9a-f]{2}$"}, request: text("")},
-		{name: "ips", schema: listOf(text(""))},
+		{name: "network", schema: textSchema("Left out for a monitor.")},
+		{name: "kind", out: true, schema: textSchema("vm by default.", kinds...)},
+		{name: "interface", out: true, schema: textSchema("The switch port's name; by default the id.")},
+		{name: "mac", schema: doc{"type": "string", "pattern": "^([0-9a-f]{2}:){5}[0-9a-f]{2}$"}, request: textSchema("")},
+		{name: "ips", schema: listOf(textSchema(""))},
 		{name: "port_security", out: true, schema: doc{"type": "boolean", "description": "By default true where mac is given."}},
-		{name: "labels", schema: labels},
-		{name: "metadata", out: true, schema: metadata, request: doc{"oneOf": []doc{text("Hexadecimal with 0x, or decimal."), count}}},
+		{name: "labels", schema: labelsSchema},
+		{name: "metadata", out: true, schema: metadataSchema, request: doc{"oneOf": []doc{textSchema("Hexadecimal with 0x, or decimal."), countSchema}}},
 	}
 }
 
 func portStatusSchema() doc {
 	return closed(doc{
-		"state": text("", "pending", "active", "migrating", "down"), "node": text(""), "ofport": count,
-		"attachments":  listOf(closed(doc{"node": text(""), "ofport": count}, "node", "ofport")),
-		"learned_macs": listOf(text("")), "learned_ips": listOf(text("")),
+		"state": textSchema("", "pending", "active", "migrating", "down"), "node": textSchema(""), "ofport": countSchema,
+		"attachments":  listOf(closed(doc{"node": textSchema(""), "ofport": countSchema}, "node", "ofport")),
+		"learned_macs": listOf(textSchema("")), "learned_ips": listOf(textSchema("")),
 	}, "state")
 }
 
 func tapFields() []field {
-	rate := closed(doc{"kbps": count, "pps": count})
+	rate := closed(doc{"kbps": countSchema, "pps": countSchema})
 	return []field{
-		{name: "src", in: true, out: true, schema: text("The port whose frames are tapped.")},
-		{name: "dst", in: true, out: true, schema: text("The monitor's port.")},
-		{name: "match", out: true, schema: text("The flow, in canonical form; empty is every frame."), request: doc{"oneOf": []doc{
-			text("The paper's or ovs-ofctl's spelling."),
+		{name: "src", in: true, out: true, schema: textSchema("The port whose frames are tapped.")},
+		{name: "dst", in: true, out: true, schema: textSchema("The monitor's port.")},
+		{name: "match", out: true, schema: textSchema("The flow, in canonical form; empty is every frame."), request: doc{"oneOf": []doc{
+			textSchema("The paper's or ovs-ofctl's spelling."),
 			{"type": "object", "additionalProperties": true},
 		}}},
-		{name: "direction", out: true, schema: text("As the target sees it; both by default.", "in", "out", "both")},
-		{name: "action", in: true, out: true, schema: text("redirect: not yet.", "forward", "redirect")},
-		{name: "priority", out: true, schema: number(flowtap.MinPriority, flowtap.MaxPriority)},
-		{name: "enabled", out: true, schema: boolean},
-		{name: "dst_pool", schema: text("Not yet.")},
-		{name: "fail_mode", out: true, schema: text("open: not yet.", "closed", "open")},
-		{name: "truncate", out: true, schema: count},
+		{name: "direction", out: true, schema: textSchema("As the target sees it; both by default.", "in", "out", "both")},
+		{name: "action", in: true, out: true, schema: textSchema("redirect: not yet.", "forward", "redirect")},
+		{name: "priority", out: true, schema: numberSchema(flowtap.MinPriority, flowtap.MaxPriority)},
+		{name: "enabled", out: true, schema: boolSchema},
+		{name: "dst_pool", schema: textSchema("Not yet.")},
+		{name: "fail_mode", out: true, schema: textSchema("open: not yet.", "closed", "open")},
+		{name: "truncate", out: true, schema: countSchema},
 		{name: "rate_limit", out: true, schema: rate},
-		{name: "rewrite_dst_mac", out: true, schema: boolean},
+		{name: "rewrite_dst_mac", out: true, schema: boolSchema},
 	}
 }
 
 func tapStatusSchema() doc {
 	return closed(doc{
-		"state": text("", "pending", "active", "degraded", "disabled"), "reason": text(""),
-		"src_node": text(""), "dst_node": text(""), "revision": text(""),
-		"counters": closed(doc{"matched_packets": count, "matched_bytes": count, "delivered_packets": count, "delivered_bytes": count},
+		"state": textSchema("", "pending", "active", "degraded", "disabled"), "reason": textSchema(""),
+		"src_node": textSchema(""), "dst_node": textSchema(""), "revision": textSchema(""),
+		"counters": closed(doc{"matched_packets": countSchema, "matched_bytes": countSchema, "delivered_packets": countSchema, "delivered_bytes": countSchema},
 			"matched_packets", "matched_bytes", "delivered_packets", "delivered_bytes"),
 	}, "state", "reason", "counters")
 }

@@ -115,6 +115,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.metrics.observe(rec, method, time.Since(start))
 	}()
 	if method == http.MethodHead { // a GET whose body net/http leaves out
+		if r.URL.Query().Has("watch") {
+			badRequest("watch", "a watch needs GET").write(rec)
+			return
+		}
 		r = r.Clone(r.Context())
 		r.Method = http.MethodGet
 	}
