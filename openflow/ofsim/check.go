@@ -168,7 +168,16 @@ func checkSet(a openflow.SetField, f *openflow.Flow, tagged bool) error {
 		}
 		return nil
 	}
+	if v, ok := f.Match.Get(openflow.FieldIPFrag); ok && v.Uint64()&fragLater != 0 && transport(a.Field) {
+		return fmt.Errorf("%v set on a later fragment", a.Field)
+	}
 	return prerequisites(a.Field, f.Match)
+}
+
+// transport reports whether a field is in the header that only a first fragment has.
+func transport(f openflow.Field) bool {
+	return f >= openflow.FieldTCPSrc && f <= openflow.FieldICMPCode ||
+		f >= openflow.FieldICMPv6Type && f <= openflow.FieldNDTLL
 }
 
 // actionSet is the order in which Open vSwitch executes a bucket, which is an action set and not a

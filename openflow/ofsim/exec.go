@@ -260,7 +260,6 @@ func (x *exec) output(to openflow.PortNo, limit, truncate int) {
 		}
 		d.Tunnel = Tunnel{x.cur.key.get(atTunID), addrOf(uint64(p.tunnel)), addrOf(dst)}
 	}
-	x.step(EventOutput, uint64(to))
 	// Open vSwitch says how much to cut off before it pushes and pops what was not yet pushed and
 	// popped for an earlier output.
 	cut := max(0, len(x.frame)-truncate)
@@ -275,6 +274,7 @@ func (x *exec) output(to openflow.PortNo, limit, truncate int) {
 		x.r.Lost = append(x.r.Lost, d)
 		return
 	}
+	x.step(EventOutput, uint64(to))
 	x.r.Deliveries = append(x.r.Deliveries, d)
 }
 

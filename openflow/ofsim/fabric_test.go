@@ -47,12 +47,12 @@ func to(i int) openflow.Action { return openflow.Set(openflow.FieldTunDst, 0xac1
 func TestAFrameCrossesATunnelWithItsIDAndNothingElse(t *testing.T) {
 	f := fabric(t,
 		[]openflow.Flow{{Match: from(1), Apply: actions{
-			openflow.Set(openflow.FieldReg(3), 7), openflow.Set(openflow.FieldMetadata, 7), openflow.Set(openflow.FieldPktMark, 7),
+			openflow.Set(openflow.FieldReg(3), 7), openflow.Set(openflow.FieldMetadata, 7),
 			openflow.Set(openflow.FieldTunnelID, 0xff000005), to(2), out(tun), out(2)}}},
 		[]openflow.Flow{{Cookie: 9, Priority: 2, Apply: actions{out(3)}, Match: match{
 			openflow.Uint(openflow.FieldInPort, tun), openflow.Uint(openflow.FieldTunnelID, 5),
 			openflow.Uint(openflow.FieldTunSrc, 0xac100001), openflow.Uint(openflow.FieldTunDst, 0xac100002),
-			openflow.Uint(openflow.FieldReg(3), 0), openflow.Uint(openflow.FieldMetadata, 0), openflow.Uint(openflow.FieldPktMark, 0)}}})
+			openflow.Uint(openflow.FieldReg(3), 0), openflow.Uint(openflow.FieldMetadata, 0)}}})
 	r, err := f.Inject(1, 1, hey)
 	require.NoError(t, err)
 	assert.Equal(t, []Delivery{{DPID: 1, Port: 2, Frame: hey}, {DPID: 2, Port: 3, Frame: hey}}, r.Deliveries)
@@ -67,6 +67,16 @@ func TestATunnelToNowhereLosesTheFrame(t *testing.T) {
 	assert.Empty(t, r.Deliveries)
 	require.Len(t, r.Lost, 2, "no such address, and its own")
 	assert.Equal(t, address(9), r.Lost[0].Tunnel.Dst)
+}
+
+// Open vSwitch looks up the route of a tunnel with the frame's pkt_mark, and its routes have mark 0.
+func TestAMarkedFrameFindsNoTunnel(t *testing.T) {
+	f := fabric(t, []openflow.Flow{{Apply: actions{openflow.Set(openflow.FieldPktMark, 1), to(2), out(tun)}}}, nil)
+	r, err := f.Inject(1, 1, hey)
+	require.NoError(t, err)
+	assert.Len(t, r.Lost, 1)
+	assert.NotContains(t, r.Trace(), "0000000000000002")
+	assert.Contains(t, r.Trace(), "no route with pkt_mark 1")
 }
 
 func TestTwoSwitchesThatBounceAFrameAreALoop(t *testing.T) {
