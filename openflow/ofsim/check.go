@@ -174,11 +174,8 @@ func checkSet(a openflow.SetField, f *openflow.Flow, tagged bool) error {
 	return prerequisites(a.Field, f.Match)
 }
 
-// transport reports whether a field is in the header that only a first fragment has.
-func transport(f openflow.Field) bool {
-	return f >= openflow.FieldTCPSrc && f <= openflow.FieldICMPCode ||
-		f >= openflow.FieldICMPv6Type && f <= openflow.FieldNDTLL
-}
+// transport reports whether a field is a port, which only a first fragment has.
+func transport(f openflow.Field) bool { return f >= openflow.FieldTCPSrc && f <= openflow.FieldSCTPDst }
 
 // actionSet is the order in which Open vSwitch executes a bucket, which is an action set and not a
 // list (OpenFlow 1.3.5 §5.10): the last pop, the last push, every set_field, then the last group,

@@ -46,9 +46,9 @@ func (k *key) has(f openflow.Field) bool {
 	case openflow.FieldSCTPSrc, openflow.FieldSCTPDst:
 		return transport(v4 || v6, protoSCTP)
 	case openflow.FieldICMPType, openflow.FieldICMPCode:
-		return transport(v4, protoICMP)
+		return v4 && proto == protoICMP // of later fragments too, where Open vSwitch spoils the payload
 	case openflow.FieldICMPv6Type, openflow.FieldICMPv6Code:
-		return transport(v6, protoICMP6)
+		return v6 && proto == protoICMP6
 	case openflow.FieldNDTarget, openflow.FieldNDSLL, openflow.FieldNDTLL:
 		t := k.get(atSport)
 		return transport(v6, protoICMP6) && k.get(atDport) == 0 &&
@@ -68,11 +68,18 @@ func (x *exec) pushVLAN(tpid uint16) {
 	s.key.put(atTCI, tagPresent)
 }
 
+// popVLAN does nothing to a frame without an outer tag, also where set_field took it from above another.
 func (x *exec) popVLAN() {
 	s := &x.cur
-	s.key.put(atTCI, uint64(s.tci1))
-	s.tpid[0] = s.tpid[1]
-	s.tci1, s.tpid[1] = 0, 0
+	switch len(s.tags()) {
+	case 1:
+		s.key.put(atTCI, 0)
+		s.tpid[0] = 0
+	case 2:
+		s.key.put(atTCI, uint64(s.tci1))
+		s.tpid[0] = s.tpid[1]
+		s.tci1, s.tpid[1] = 0, 0
+	}
 }
 
 // tags are the tags of a state, outer first: Ethertype and tag control information, whose bit 12

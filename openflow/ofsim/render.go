@@ -186,6 +186,9 @@ func (r *renderer) ipv6() {
 	}
 	h := r.b[r.l.l3:]
 	pseudo := r.pseudo(uint64(r.l.proto6))
+	if r.l.route {
+		pseudo = nil // Open vSwitch updates no checksum then, for ipv6_src either
+	}
 	var v [16]byte
 	if r.old[wSrc6] != r.new[wSrc6] || r.old[wSrc6+1] != r.new[wSrc6+1] {
 		be.PutUint64(v[:], r.new[wSrc6])
@@ -195,9 +198,6 @@ func (r *renderer) ipv6() {
 	if r.old[wDst6] != r.new[wDst6] || r.old[wDst6+1] != r.new[wDst6+1] {
 		be.PutUint64(v[:], r.new[wDst6])
 		be.PutUint64(v[8:], r.new[wDst6+1])
-		if r.l.route {
-			pseudo = nil
-		}
 		r.address(h[24:], v[:], pseudo)
 	}
 	be.PutUint32(h, be.Uint32(h)&0xf0000000|uint32(r.new.get(atTOS))<<20|uint32(r.new.get(atLabel)))
