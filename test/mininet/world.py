@@ -56,6 +56,18 @@ class World:
         parts.append(f"--- flowtapd's log\n{self.flowtapd.tail()}")
         return "".join(parts)
 
+    def at_rest(self, still=0.5):
+        """The switches' snapshot once it has not changed for that many seconds: what to compare with later."""
+        deadline = time.monotonic() + WAIT
+        last, since = self.lab.snapshot(), time.monotonic()
+        while time.monotonic() - since < still:
+            if time.monotonic() > deadline:
+                raise NotReady(f"the switches still change after {WAIT} s")
+            now = self.lab.snapshot()
+            if now != last:
+                last, since = now, time.monotonic()
+        return last
+
     # Making things
 
     def network(self, id):
@@ -105,6 +117,12 @@ class World:
     def wait_port(self, vm):
         """Wait until the controller has the VM's port active on the node that it is plugged into."""
         return self.api.wait_state("ports", vm.name, "active", timeout=WAIT, also=lambda p: p["status"].get("node") == vm.node.name)
+
+    def wait_tap(self, id, src, dst):
+        """Wait until a tap is active between the nodes where its two ends are plugged in now."""
+        nodes = (src.node.name, dst.node.name)
+        return self.api.wait_state("taps", id, "active", timeout=WAIT,
+                                   also=lambda t: (t["status"].get("src_node"), t["status"].get("dst_node")) == nodes)
 
     def warm(self, vms):
         """Exchange a frame between each two VMs, so that later frames find their tunnel resolved."""

@@ -15,7 +15,7 @@ def under_traffic(w, check):
     web, peer, near = w.vms("shop", ("web", "n2"), ("peer", "n2"), ("near", "n1"))
     ids, = w.monitors(("ids", "n3"))
     w.tap(web, ids)
-    without_web = w.lab.snapshot()["n1"]
+    without_web = w.at_rest()["n1"]
 
     move(w, check, web, peer, ids, "n1")
     move(w, check, web, peer, ids, "n2")
@@ -95,13 +95,13 @@ def by_way_of_nowhere(w, check):
     check.that(f"its tap says why it does not work: {state.get('reason')}", web.name in state.get("reason", ""), state)
     w.lab.plug(web, "n2")
     w.wait_port(web)
-    w.api.wait_state("taps", tap, "active", timeout=WAIT)
+    w.wait_tap(tap, web, ids)
     w.warm([web, peer])
     exact(check, "plugged in elsewhere", web, peer, ids)
 
     w.lab.migrate(ids, "n1")
     w.wait_port(ids)
-    w.api.wait_state("taps", tap, "active", timeout=WAIT)
+    w.wait_tap(tap, web, ids)
     exact(check, "after the monitor moved", web, peer, ids)
 
 

@@ -18,7 +18,7 @@ def shop(w):
 def killed_under_traffic(w, check):
     """Zero copies missed, no flow touched."""
     web, far, ids, tap = shop(w)
-    objects, switches = wanted(w), w.lab.snapshot()
+    objects, switches = wanted(w), w.at_rest()
     with Captures(far, web, ids) as at:
         with sending(web, mixed(udp(web, far), multicast(web, v6=True))) as out, sending(far, mixed(udp(far, web), tcp(far, web, v6=True))) as into:
             out.wait_sent(300)
@@ -28,7 +28,7 @@ def killed_under_traffic(w, check):
             check.that("while flowtapd is dead, the switches hold what they held", w.lab.snapshot() == switches)
             took = w.flowtapd.start()
             w.wait_connected()
-            w.api.wait_state("taps", tap, "active", timeout=WAIT)
+            w.wait_tap(tap, web, ids)
             out.wait_more(1500)  # long enough for a late second thought
             now, later = all_flows(w), time.monotonic()
             out.stop()
@@ -69,7 +69,7 @@ def acknowledged_then_killed(w, check):
 def repaired(w, check):
     """What an operator broke with ovs-ofctl while flowtapd was down is repaired, and only that."""
     web, far, ids, _ = shop(w)
-    switches = w.lab.snapshot()
+    switches = w.at_rest()
     w.flowtapd.kill()
     before = all_flows(w)
     victim = max((f for (node, _), f in before.items() if node == "n1"), key=lambda f: f.packets)
@@ -98,7 +98,7 @@ def moved_while_it_was_down(w, check):
     w.flowtapd.start()
     w.wait_connected()
     w.wait_port(web)
-    w.api.wait_state("taps", tap, "active", timeout=WAIT)
+    w.wait_tap(tap, web, ids)
     w.warm([web, far])
     exact(check, "moved while flowtapd was down", web, far, ids)
 
@@ -107,14 +107,14 @@ def a_switch_restarts(w, check):
     """ovs-vswitchd dies with all its flows; it gets them back without anybody's help."""
     web, far, ids, tap = shop(w)
     for node in ("n1", "n3", "n2"):
-        switches = w.lab.snapshot()
+        switches = w.at_rest()
         w.lab.restart_vswitchd(node)
         left = settled(w, switches)
         check.that(f"ovs-vswitchd of {node} restarted: it holds again what it held", not left, "\n".join(left))
         w.wait_connected()
         for vm in (web, far, ids):
             w.wait_port(vm)
-        w.api.wait_state("taps", tap, "active", timeout=WAIT)
+        w.wait_tap(tap, web, ids)
         w.warm([web, far])
         exact(check, f"after ovs-vswitchd of {node} restarted", web, far, ids)
 

@@ -29,7 +29,7 @@ def every_kind_of_frame(w, check):
     w.network("shop")
     web, near, far = w.vms("shop", ("web", "n1"), ("near", "n1"), ("far", "n2"))
     here, there = w.monitors(("here", "n1"), ("there", "n3"))
-    before = w.lab.snapshot()
+    before = w.at_rest()
     for monitor, where in ((here, "local monitor"), (there, "remote monitor")):
         for direction in ("in", "out", "both"):
             for peer in (near, far):
@@ -200,7 +200,7 @@ def made_and_deleted_under_traffic(w, check, rounds=10):
     w.network("shop")
     web, near, far = w.vms("shop", ("web", "n1"), ("near", "n1"), ("far", "n2"))
     here, there = w.monitors(("here", "n1"), ("there", "n3"))
-    before = w.lab.snapshot()
+    before = w.at_rest()
     kinds = mixed(udp(web, far), tcp(web, far), udp(web, far, v6=True), multicast(web, v6=True))
     back = mixed(udp(far, web), tcp(far, web, dport=4000, sport=80), broadcast(far))
     lives = []
