@@ -12,6 +12,7 @@ import (
 func TestBadInputChangesNothing(t *testing.T) {
 	w := newWorld(t)
 	w.cloud()
+	w.must(201, "POST", "/v1/ports", `{"id":"ids2","kind":"monitor"}`)
 	w.must(201, "POST", "/v1/taps", tapT1)
 	w.must(201, "POST", "/v1/nodes", `{"id":"n1","datapath_id":"0000000000000001","tunnel_ip":"172.16.0.1"}`)
 	tap := func(more string) string {
@@ -98,7 +99,8 @@ func TestBadInputChangesNothing(t *testing.T) {
 		{"taps", `{"id":"bad","src":"ghost","dst":"ids1","action":"forward"}`, 422, "src", `no port "ghost"`},
 		{"taps", `{"id":"bad","src":"db","dst":"ghost","action":"forward"}`, 422, "dst", `no port "ghost"`},
 		{"taps", `{"id":"bad","src":"db","dst":"web","action":"forward"}`, 422, "dst", "monitor"},
-		{"taps", `{"id":"bad","src":"ids1","dst":"ids1","action":"forward"}`, 422, "", ""},
+		{"taps", `{"id":"bad","src":"ids1","dst":"ids1","action":"forward"}`, 422, "dst", "itself"},
+		{"taps", `{"id":"bad","src":"ids1","dst":"ids2","action":"forward"}`, 422, "src", "monitor"},
 		{"ports", `{"id":"bad","network":"ghost"}`, 422, "network", `no network "ghost"`},
 		// Features to come.
 		{"taps", strings.Replace(tap(`"enabled":true`), "forward", "redirect", 1), 422, "action", "not yet"},

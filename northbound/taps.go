@@ -2,6 +2,7 @@ package northbound
 
 import (
 	"context"
+	"sync"
 
 	"github.com/flowtap/flowtap/flowtap"
 	"github.com/flowtap/flowtap/store"
@@ -64,16 +65,20 @@ func (s *Server) taps() *resource[flowtap.Tap, flowtap.TapStatus] {
 
 // checkEnds says whether the ports of a tap are of the right kind.
 func checkEnds(ctx context.Context, st *store.Store, t flowtap.Tap) error {
+	var dst *store.Port
+	var dstErr error
+	var second sync.WaitGroup // both reads cost one round trip
+	second.Go(func() { dst, dstErr = getPort(ctx, st, "dst", t.Dst) })
 	src, err := getPort(ctx, st, "src", t.Src)
+	second.Wait()
 	if err != nil {
 		return err
 	}
 	if src.Spec.Kind == topology.KindMonitor {
 		return invalid("src", "port %q is a monitor, which cannot be tapped", t.Src)
 	}
-	dst, err := getPort(ctx, st, "dst", t.Dst)
-	if err != nil {
-		return err
+	if dstErr != nil {
+		return dstErr
 	}
 	if dst.Spec.Kind != topology.KindMonitor {
 		return invalid("dst", `port %q is a %s, not a monitor: copies go only to ports of kind "monitor"`, t.Dst, dst.Spec.Kind)

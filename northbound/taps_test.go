@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -142,13 +144,18 @@ func BenchmarkPostTap(b *testing.B) {
 				b.Fatalf("%d taps are present, not %d", got, present)
 			}
 			i := present
-			b.ResetTimer()
+			var took []time.Duration
 			for b.Loop() {
+				start := time.Now()
 				if code := post(w.server, body(i)); code != http.StatusCreated {
 					b.Fatal(code)
 				}
+				took = append(took, time.Since(start))
 				i++
 			}
+			slices.Sort(took)
+			b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-µs")
+			b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-µs")
 		})
 	}
 }
