@@ -140,9 +140,7 @@ func decodeFlowRemoved(b []byte) (Message, error) {
 		Packets: be.Uint64(b[24:]), Bytes: be.Uint64(b[32:]),
 	}
 	var err error
-	if m.Duration, err = decodeDuration(b[12:]); err != nil {
-		return nil, err
-	}
+	m.Duration = decodeDuration(b[12:])
 	if m.Match, b, err = decodeMatch(b[40:]); err != nil {
 		return nil, err
 	}

@@ -135,9 +135,7 @@ func decodeFlowStats(b []byte) (MultipartBody, error) {
 // decode reads one whole entry.
 func (m *FlowStats) decode(b []byte) (err error) {
 	m.Flow.Table = TableID(b[2])
-	if m.Duration, err = decodeDuration(b[4:]); err != nil {
-		return err
-	}
+	m.Duration = decodeDuration(b[4:])
 	m.Flow.Priority = be.Uint16(b[12:])
 	m.IdleTimeout = be.Uint16(b[14:])
 	m.HardTimeout = be.Uint16(b[16:])

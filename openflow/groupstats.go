@@ -106,9 +106,7 @@ func decodeGroupStats(b []byte) (MultipartBody, error) {
 			Group: GroupID(be.Uint32(elem[4:])), RefCount: be.Uint32(elem[8:]),
 			Packets: be.Uint64(elem[16:]), Bytes: be.Uint64(elem[24:]),
 		}
-		if s.Duration, err = decodeDuration(elem[32:]); err != nil {
-			return nil, err
-		}
+		s.Duration = decodeDuration(elem[32:])
 		elem = elem[groupStatsLen:]
 		if len(elem)%16 != 0 {
 			return nil, tooShort("last bucket", len(elem)%16, 16)

@@ -17,7 +17,7 @@ func (f Field) Number() uint8 { return uint8(f & 0x7f) }
 
 // Fields of the basic class (OpenFlow 1.3.5 §7.2.3.7).
 const (
-	FieldInPort     = Field(0x8000<<7 | 0)
+	FieldInPort     = Field(0x8000 << 7)
 	FieldMetadata   = Field(0x8000<<7 | 2)
 	FieldEthDst     = Field(0x8000<<7 | 3)
 	FieldEthSrc     = Field(0x8000<<7 | 4)
@@ -44,7 +44,7 @@ const (
 	FieldARPTHA     = Field(0x8000<<7 | 25)
 	FieldIPv6Src    = Field(0x8000<<7 | 26)
 	FieldIPv6Dst    = Field(0x8000<<7 | 27)
-	FieldIPv6Label  = Field(0x8000<<7 | 28)
+	FieldIPv6Label  = Field(0x8000<<7 | 28) // 20 bits in four bytes
 	FieldICMPv6Type = Field(0x8000<<7 | 29)
 	FieldICMPv6Code = Field(0x8000<<7 | 30)
 	FieldNDTarget   = Field(0x8000<<7 | 31)

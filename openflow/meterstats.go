@@ -109,9 +109,7 @@ func decodeMeterStats(b []byte) (MultipartBody, error) {
 		s := MeterStats{
 			Meter: be.Uint32(elem), Flows: be.Uint32(elem[12:]), Packets: be.Uint64(elem[16:]), Bytes: be.Uint64(elem[24:]),
 		}
-		if s.Duration, err = decodeDuration(elem[32:]); err != nil {
-			return nil, err
-		}
+		s.Duration = decodeDuration(elem[32:])
 		elem = elem[meterStatsLen:]
 		if len(elem)%16 != 0 {
 			return nil, tooShort("last band", len(elem)%16, 16)

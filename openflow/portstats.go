@@ -131,10 +131,7 @@ func decodePortStats(b []byte) (MultipartBody, error) {
 		for j, v := range s.counters() {
 			*v = be.Uint64(p[8+8*j:])
 		}
-		var err error
-		if s.Duration, err = decodeDuration(p[104:]); err != nil {
-			return nil, err
-		}
+		s.Duration = decodeDuration(p[104:])
 	}
 	return m, nil
 }

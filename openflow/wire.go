@@ -63,15 +63,17 @@ func element(what string, b []byte, at, least int) (elem, rest []byte, err error
 // (all ones in both fields, as Open vSwitch does for ports).
 const UnknownDuration time.Duration = -1
 
-func decodeDuration(b []byte) (time.Duration, error) {
+// decodeDuration reads seconds and nanoseconds. Nanoseconds that make a second or more are left
+// out: a wrong clock is no reason to lose a flow dump.
+func decodeDuration(b []byte) time.Duration {
 	sec, nsec := be.Uint32(b), be.Uint32(b[4:])
 	if sec == math.MaxUint32 && nsec == math.MaxUint32 {
-		return UnknownDuration, nil
+		return UnknownDuration
 	}
 	if nsec >= 1e9 {
-		return 0, fmt.Errorf("duration has %d nanoseconds", nsec)
+		nsec = 0
 	}
-	return time.Duration(sec)*time.Second + time.Duration(nsec), nil
+	return time.Duration(sec)*time.Second + time.Duration(nsec)
 }
 
 func appendDuration(b []byte, d time.Duration) []byte {
