@@ -41,8 +41,13 @@ func command() *cobra.Command {
 --openflow-addr; administrators and flowtapctl use the REST interface on
 --http-addr. Without flags it keeps its state in an embedded etcd in
 ./flowtap-data and listens on loopback only.`,
-		Version:       version,
-		Args:          cobra.NoArgs,
+		Version: version,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{fmt.Errorf("unexpected argument %q: flowtapd takes flags only; see flowtapd --help", args[0])}
+			}
+			return nil
+		},
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
