@@ -31,8 +31,7 @@ type layout struct {
 	l4     int    // transport header
 	end    int    // end of what the network header covers; padding follows
 	proto6 uint8
-	// route says that an IPv6 routing header leaves the final destination elsewhere, so that the
-	// checksums do not cover ipv6_dst.
+	// route says that an IPv6 routing header is not yet at its end.
 	route bool
 }
 
