@@ -35,9 +35,10 @@ type planner struct {
 	done     int64                  // revision that all connected switches have carried out
 	waiters  []waiter
 
-	arrived map[string]int64 // ports whose attachments changed, by the revision to carry out
-	taps    map[string]*tapRecord
-	restate map[string]int64 // taps to look at, once this revision is carried out
+	arrived  map[string]int64                  // ports whose attachments changed, by the revision to carry out
+	networks map[string]topology.NetworkStatus // as last written
+	taps     map[string]*tapRecord
+	restate  map[string]int64 // taps to look at, once this revision is carried out
 }
 
 // A swtch is one connected switch and what is known of it.
@@ -75,7 +76,7 @@ const refusalPause = 2 * time.Second
 func newPlanner(c *Controller) *planner {
 	return &planner{c: c, log: c.log, inbox: make(chan func(*planner), 4096), world: pipeline.NewWorld(),
 		switches: map[openflow.DPID]*swtch{}, dirty: map[pipeline.Unit]bool{},
-		arrived: map[string]int64{}, taps: map[string]*tapRecord{}, restate: map[string]int64{}}
+		arrived: map[string]int64{}, networks: map[string]topology.NetworkStatus{}, taps: map[string]*tapRecord{}, restate: map[string]int64{}}
 }
 
 // post has f called by the planner.
@@ -140,6 +141,7 @@ func (p *planner) apply(e store.Event) []pipeline.Unit {
 		return units
 	case store.CollectionNetworks:
 		if e.Object == nil {
+			delete(p.networks, e.ID)
 			return w.DeleteNetwork(e.ID)
 		}
 		if e.StatusOnly {
@@ -278,9 +280,7 @@ func (p *planner) adopt(sw *swtch, node string) {
 	with := *n
 	with.TunnelPort = sw.ifaces[n.TunnelInterface]
 	p.mark(p.world.PutNode(with))
-	for _, u := range p.world.Units() {
-		p.recompute(sw, u)
-	}
+	p.recompute(sw, p.world.Units())
 	sw.status = topology.NodeStatus{State: topology.NodeConnected, Role: "master", Version: sw.session.conn.Desc().Software, TunnelPort: with.TunnelPort}
 	if with.TunnelPort == 0 {
 		sw.status.Reason = "the switch has no port " + n.TunnelInterface + ", so nothing can be sent to other nodes"
@@ -341,42 +341,37 @@ func (p *planner) portChanged(s *session, m *openflow.PortStatus) {
 	p.restateTaps(p.world.Taps())
 }
 
-// recompute brings one unit's share of a switch's desired state up to date.
-func (p *planner) recompute(sw *swtch, u pipeline.Unit) {
-	flows, groups := pipeline.Part(p.world, sw.node, u)
-	old, had := sw.parts[u]
-	if len(flows)+len(groups) == 0 && !had {
-		return
-	}
-	var now part
-	fresh := make(map[flowset.Key]bool, len(flows))
-	for i := range flows {
-		k := flowset.KeyOf(&flows[i])
-		fresh[k] = true
-		now.keys = append(now.keys, k)
-		sw.want.PutFlow(flows[i])
-		sw.keys[k] = true
-	}
-	for _, g := range groups {
-		now.groups = append(now.groups, g.ID)
-		sw.want.PutGroup(g)
-		sw.groups[g.ID] = true
-	}
-	for _, k := range old.keys {
-		if !fresh[k] {
+// recompute brings the shares of units in a switch's desired state up to date. All old shares go
+// before any new one comes: a flow may pass from one unit to another, as when a port number does.
+func (p *planner) recompute(sw *swtch, units []pipeline.Unit) {
+	for _, u := range units {
+		for _, k := range sw.parts[u].keys {
 			sw.want.DeleteFlow(k)
 			sw.keys[k] = true
 		}
-	}
-	for _, id := range old.groups {
-		if !slices.Contains(now.groups, id) {
+		for _, id := range sw.parts[u].groups {
 			sw.want.DeleteGroup(id)
 			sw.groups[id] = true
 		}
-	}
-	if len(now.keys)+len(now.groups) == 0 {
 		delete(sw.parts, u)
-	} else {
+	}
+	for _, u := range units {
+		flows, groups := pipeline.Part(p.world, sw.node, u)
+		if len(flows)+len(groups) == 0 {
+			continue
+		}
+		now := part{keys: make([]flowset.Key, 0, len(flows))}
+		for i := range flows {
+			k := flowset.KeyOf(&flows[i])
+			now.keys = append(now.keys, k)
+			sw.want.PutFlow(flows[i])
+			sw.keys[k] = true
+		}
+		for _, g := range groups {
+			now.groups = append(now.groups, g.ID)
+			sw.want.PutGroup(g)
+			sw.groups[g.ID] = true
+		}
 		sw.parts[u] = now
 	}
 }
@@ -395,21 +390,28 @@ func (p *planner) recomputeDirty() {
 		if sw.node == "" {
 			continue
 		}
-		for _, u := range units {
-			p.recompute(sw, u)
-		}
-		if everything {
-			p.dropVanished(sw)
+		if everything { // and what vanished
+			p.recompute(sw, slices.Concat(units, slices.Collect(maps.Keys(sw.parts))))
+		} else {
+			p.recompute(sw, units)
 		}
 	}
+	p.restateNetworks(units)
 	p.dirty = map[pipeline.Unit]bool{}
 	p.keepTunnels()
 }
 
-// dropVanished takes out the shares of units that are no more.
-func (p *planner) dropVanished(sw *swtch) {
-	for u := range sw.parts {
-		p.recompute(sw, u)
+// restateNetworks writes the status of networks that may have changed.
+func (p *planner) restateNetworks(units []pipeline.Unit) {
+	for _, u := range units {
+		if u.Kind != pipeline.UnitNetwork || !p.world.HasNetwork(u.ID) {
+			continue
+		}
+		st := topology.NetworkStatus{Label: p.world.Label(pipeline.NetworkLabel(u.ID)), Members: p.world.Members(u.ID)}
+		if p.networks[u.ID] != st {
+			p.networks[u.ID] = st
+			p.c.statuses.network(u.ID, st)
+		}
 	}
 }
 

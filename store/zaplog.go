@@ -36,6 +36,10 @@ func (h fatalHook) OnWrite(e *zapcore.CheckedEntry, fields []zapcore.Field) {
 	os.Exit(1)
 }
 
+// noStorageVersion is what a new etcd member says once, at error level, before its first entry
+// is applied (server/etcdserver/version/monitor.go of v3.7).
+const noStorageVersion = "failed to update storage version"
+
 type zapCore struct {
 	log    *slog.Logger
 	fields []zapcore.Field
@@ -67,6 +71,12 @@ func (c *zapCore) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.Chec
 }
 
 func (c *zapCore) Write(e zapcore.Entry, fields []zapcore.Field) error {
+	if e.Message == noStorageVersion { // an empty store, which gets its version a moment later
+		e.Level = zapcore.DebugLevel
+		if !c.Enabled(e.Level) {
+			return nil
+		}
+	}
 	enc := zapcore.NewMapObjectEncoder()
 	for _, f := range append(slices.Clone(c.fields), fields...) {
 		f.AddTo(enc)

@@ -78,6 +78,9 @@ func (w *World) Networks() []string { return sortedKeys(w.networks) }
 // HasNetwork reports whether a network exists.
 func (w *World) HasNetwork(id string) bool { return w.networks[id] != nil }
 
+// Members counts a network's ports.
+func (w *World) Members(network string) int { return len(w.members[network]) }
+
 // Taps gives all tap ids, sorted.
 func (w *World) Taps() []string { return sortedKeys(w.taps) }
 
