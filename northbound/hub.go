@@ -14,16 +14,15 @@ const maxQueued = 4096
 // hub keeps the newest version of every object, as the store's one Follow reports them, and tells
 // subscribers. Objects in it are shared and must not be changed.
 type hub struct {
-	mu       sync.Mutex // guards everything below
-	synced   chan struct{}
-	isSynced bool
+	mu       sync.Mutex                // guards everything below
+	isSynced bool                      // the first batch was applied
 	revision int64                     // everything up to it is in objects
 	objects  map[string]map[string]any // collection, id: *store.Object
 	subs     map[*subscription]struct{}
 }
 
 func newHub() *hub {
-	return &hub{synced: make(chan struct{}), objects: map[string]map[string]any{}, subs: map[*subscription]struct{}{}}
+	return &hub{objects: map[string]map[string]any{}, subs: map[*subscription]struct{}{}}
 }
 
 // subscription is one reader of one collection, or of one object when id is not empty. The hub's
@@ -79,10 +78,7 @@ func (h *hub) apply(b store.Batch) {
 			s.lockedWake()
 		}
 	}
-	if !h.isSynced {
-		h.isSynced = true
-		close(h.synced)
-	}
+	h.isSynced = true
 }
 
 func (h *hub) lockedTell(collection string, c change) {

@@ -90,7 +90,6 @@ func TestWatchShowsWhatIsThereAndThenChanges(t *testing.T) {
 	w := newWorld(t)
 	w.cloud()
 	w.must(201, "POST", "/v1/taps", tapT1)
-	w.settledHub()
 	all := w.watch(t, "/v1/taps?watch=true")
 	all.want("ADDED t1", "SYNCED")
 	mine := w.watch(t, "/v1/taps?watch=true&src=db")
@@ -119,16 +118,15 @@ func TestWatchShowsWhatIsThereAndThenChanges(t *testing.T) {
 	mine.want("end")
 }
 
-// settledHub waits until the cache has what was written so far.
-func (w *world) settledHub() {
-	w.t.Helper()
-	objs, _, err := w.store.Taps().List(context.Background())
-	require.NoError(w.t, err)
-	for _, o := range objs {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		w.server.hub.until(ctx, "taps", o.ID, func(now any, _ int64) bool { return now != nil })
-		require.NoError(w.t, ctx.Err())
-		cancel()
+// A watch begins with what its client has just written, and without what it has just deleted.
+func TestWatchIsNotBehindItsClient(t *testing.T) {
+	w := newWorld(t, func(d *Deps) { d.MaxWatchers = 100 })
+	for i := range 30 {
+		id := fmt.Sprintf("n%d", i)
+		w.must(201, "POST", "/v1/networks", `{"id":"`+id+`"}`)
+		w.watch(t, "/v1/networks?watch=true&id="+id).want("ADDED "+id, "SYNCED")
+		w.must(204, "DELETE", "/v1/networks/"+id, "")
+		w.watch(t, "/v1/networks?watch=true&id="+id).want("SYNCED")
 	}
 }
 

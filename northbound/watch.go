@@ -2,6 +2,7 @@ package northbound
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -26,12 +27,8 @@ type watchEvent struct {
 	Object json.RawMessage `json:"object,omitempty"`
 }
 
-const (
-	// writeTimeout bounds how long a watcher may take to accept one batch of events.
-	writeTimeout = 10 * time.Second
-	// syncTimeout bounds how long a new watch waits for a server that has just started.
-	syncTimeout = 5 * time.Second
-)
+// writeTimeout bounds how long a watcher may take to accept one batch of events.
+const writeTimeout = 10 * time.Second
 
 // watch streams a collection as server-sent events (WHATWG HTML §9.2) until the client leaves or
 // the server stops. A reader that is too slow for every single change gets the newest versions.
@@ -41,18 +38,9 @@ func (res *resource[S, T]) watch(w http.ResponseWriter, r *http.Request, f filte
 		return unavailable("%d watches are open, which is the limit: close one or try again later", s.deps.MaxWatchers)
 	}
 	defer s.releaseWatcher()
-	sync := time.NewTimer(syncTimeout)
-	defer sync.Stop()
-	select {
-	case <-s.hub.synced:
-	case <-sync.C:
-		return unavailable("the server has not read the store yet")
-	case <-s.stopping:
-		return unavailable("the server is stopping")
-	case <-r.Context().Done():
-		return unavailable("the client left")
+	if err := res.catchUp(r.Context()); err != nil {
+		return err
 	}
-
 	sub := s.hub.subscribe(res.name, "")
 	defer sub.close()
 	if rec, ok := w.(*recorder); ok {
@@ -96,6 +84,54 @@ func (res *resource[S, T]) watch(w http.ResponseWriter, r *http.Request, f filte
 			}
 		}
 	}
+}
+
+// catchUp returns when the cache has everything that the store has now, so that a watch shows what
+// its client has just written.
+func (res *resource[S, T]) catchUp(ctx context.Context) error {
+	ctx, cancel := res.server.waitContext(ctx, res.server.deps.StoreTimeout)
+	defer cancel()
+	objs, rev, err := res.objects.List(ctx)
+	if err != nil {
+		return err
+	}
+	sub := res.server.hub.subscribe(res.name, "")
+	defer sub.close()
+	for {
+		sub.take() // only the cache counts
+		if res.hasAll(objs, rev) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return unavailable("the server has not read the store yet")
+		case <-sub.wake:
+		}
+	}
+}
+
+// hasAll reports whether the cache is not behind a list of the store as of rev.
+func (res *resource[S, T]) hasAll(objs []*store.Object[S, T], rev int64) bool {
+	h := res.server.hub
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.isSynced || h.revision >= rev {
+		return h.isSynced
+	}
+	listed := make(map[string]bool, len(objs))
+	for _, o := range objs {
+		listed[o.ID] = true
+		now, ok := h.objects[res.name][o.ID].(*store.Object[S, T])
+		if !ok || now.Revision < o.Revision {
+			return false
+		}
+	}
+	for id, o := range h.objects[res.name] {
+		if !listed[id] && o.(*store.Object[S, T]).Revision <= rev {
+			return false // deleted, and the cache does not know
+		}
+	}
+	return true
 }
 
 // takeWatcher counts one more watch, unless there are too many.
