@@ -285,11 +285,12 @@ def free_subnet():
 
 
 def stop_on_signals():
-    """Turn SIGTERM and SIGHUP into an exit, so that the lab is torn down; SIGINT is one already."""
+    """Turn signals into exceptions, so that the lab is torn down; SIGINT also for a background job."""
     def leave(number, _frame):
         raise SystemExit(128 + number)
     for sig in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(sig, leave)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextlib.contextmanager

@@ -80,11 +80,12 @@ def main():
                 run_one(w, check, name)
                 if args.keep and check.failed:
                     break
-            if args.keep:
-                print(f"{how_to_look(lab)}\n  API: http://{w.flowtapd.http}\nCtrl-C ends it.", flush=True)
-                signal.pause()
         except KeyboardInterrupt:
-            print("     stopped", flush=True)
+            check.that("runs to its end", False, "stopped by a signal")
+        if args.keep:
+            print(f"{how_to_look(lab)}\n  API: http://{w.flowtapd.http}\nCtrl-C ends it.", flush=True)
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.pause()
     print(f"{check.passed} passed, {check.failed} failed", flush=True)
     return 1 if check.failed or not check.passed else 0
 

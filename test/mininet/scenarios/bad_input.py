@@ -146,7 +146,7 @@ def it_does_not_start(w, check):
         ("an address that is none", flags(http_addr="nonsense"), 2, "http-addr"),
         ("a log level that is none", [*flags(), "--log-level=loud"], 2, "log-level"),
         ("plain OpenFlow beyond loopback without --insecure", flags(openflow_addr="0.0.0.0:0"), 2, "insecure"),
-        ("an argument too many", [*flags(), "surplus"], 1, "surplus"),
+        ("an argument too many", [*flags(), "surplus"], 2, "surplus"),
     ]
     for what, arguments, code, word in cases:
         try:

@@ -136,6 +136,8 @@ def monitors_are_out_of_reach(w, check):
             at.settle()
         check.none(f"{m.name}, which gets copies, injects no frame", at[web].frames + at[far].frames)
         check.none(f"{m.name} reaches no monitor", at[ids1].frames + at[ids2].frames)
+        counted = eventually(lambda: w.api.metric("flowtap_monitor_dropped_packets_total", port=m.name), float(len(forged)))
+        check.equal(f"/metrics counts every frame that {m.name} tried to inject", float(len(forged)), counted)
 
 
 def m_as(monitor):
