@@ -103,8 +103,8 @@ func (g gen) ip(f *Frame) {
 	default:
 		f.Proto, f.Payload = pick[uint8](g, 2, 47, 59, 0, 255), data
 	}
-	if g.chance(15) {
-		f.Fragment, f.More = pick[uint16](g, 0, 0, 1, 185), g.chance(60)
+	if g.chance(20) {
+		f.Fragment, f.More = pick[uint16](g, 0, 0, 1, 185), g.chance(70)
 	}
 }
 
@@ -264,6 +264,14 @@ func (g gen) match(k *key, broad bool) openflow.Match {
 	}
 	n := g.IntN(3)
 	if broad {
+		n = 0
+	}
+	// Ports of a first fragment, the last of the fields, to see that nothing matches them.
+	if last := fields[len(fields)-1]; k.get(atFrag) == fragAny && len(need[last]) > 1 && g.chance(70) {
+		for _, p := range need[last] {
+			add(p, true)
+		}
+		add(last, true)
 		n = 0
 	}
 	for range n {
