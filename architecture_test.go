@@ -33,7 +33,7 @@ var mayImport = map[string][]string{
 }
 
 // testHelpers are packages that only tests import.
-var testHelpers = []string{"openflow/ofsim/ovstest"}
+var testHelpers = []string{"openflow/ofsim/ovstest", "openflow/ofsim/simswitch"}
 
 // pure packages are functions from values to values: no context, clock, logger, goroutine or I/O.
 var pure = []string{"openflow", "openflow/flowset", "openflow/ofsim", "topology", "flowtap", "flowtap/pipeline"}
