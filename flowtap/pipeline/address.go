@@ -96,18 +96,41 @@ func (a *addresser) ipv6() {
 	}
 }
 
-// learn passes everything, and tells the controller of senders it does not know yet.
+// learn passes what is not somebody else's (networkClaims), and tells the controller of senders it
+// does not know yet. A neighbour advertisement has two addresses that must both be in order, so
+// its target has a table of its own.
 func (a *addresser) learn() {
-	for _, ip := range append([]netip.Addr{anyIPv4}, a.p.Status.LearnedIPs...) {
+	advert := icmpv6(neighborAdvert)
+	add := func(f openflow.Flow, kind Kind, fields ...openflow.MatchField) {
+		f.Cookie, f.Match = Cookie(kind, a.p.Num), match(append(fields, a.here)...)
+		a.flow(f)
+	}
+	toTarget := func(priority uint16, fields ...openflow.MatchField) {
+		add(openflow.Flow{Table: TableAddress, Priority: priority, Goto: TableTarget}, KindAllow, append(fields, advert...)...)
+	}
+	target := func(priority uint16, kind Kind, fields ...openflow.MatchField) {
+		f := openflow.Flow{Table: TableTarget, Priority: priority, Apply: a.actions, Goto: a.next}
+		if kind == KindLearn {
+			f.Apply = append(toController(), a.actions...)
+		}
+		add(f, kind, fields...)
+	}
+	more := len(a.p.Status.LearnedIPs) < maxLearned
+	for _, ip := range append([]netip.Addr{anyIPv4}, a.w.ips(a.p)...) {
 		for _, fields := range sourceOf(ip) {
 			a.allow(guardOwn, fields...)
 		}
-	}
-	if len(a.p.Status.LearnedIPs) < maxLearned {
-		for _, fields := range [][]openflow.MatchField{{ethType(etherARP)}, icmpv6(neighborAdvert)} {
-			a.flow(openflow.Flow{Table: TableAddress, Priority: guardLearn, Cookie: Cookie(KindLearn, a.p.Num),
-				Match: match(append(fields, a.here)...), Apply: append(toController(), a.actions...), Goto: a.next})
+		if ip.Is6() {
+			toTarget(guardOwn+1, addr(openflow.FieldIPv6Src, ip))
+			target(guardOwn, KindAllow, targetOf(ip)...)
 		}
+	}
+	toTarget(guardLearn)
+	if more {
+		add(openflow.Flow{Table: TableAddress, Priority: guardLearn, Apply: append(toController(), a.actions...), Goto: a.next}, KindLearn, ethType(etherARP))
+		target(guardRest, KindLearn)
+	} else {
+		target(guardRest, KindAllow)
 	}
 	a.allow(guardRest)
 }
@@ -117,7 +140,7 @@ func (a *addresser) learn() {
 func (b *builder) networkClaims(network string, label uint32) {
 	var open uint32
 	for _, p := range b.w.members[network] {
-		if p.attachment(b.n.ID) != 0 && guarded(p) {
+		if b.w.attachment(p, b.n.ID) != 0 && guarded(p) {
 			open |= claims(p)
 		}
 	}
@@ -127,14 +150,17 @@ func (b *builder) networkClaims(network string, label uint32) {
 	}
 	for _, p := range b.w.members[network] {
 		if open&claimsMAC != 0 {
-			for _, m := range p.addresses() {
+			for _, m := range b.w.addresses(p) {
 				claim(TableGuard, claimsMAC, p, mac(openflow.FieldEthSrc, m))
 			}
 		}
 		if open&claimsIP != 0 {
-			for _, ip := range append(append([]netip.Addr{}, p.IPs...), p.Status.LearnedIPs...) {
+			for _, ip := range b.w.ips(p) {
 				for _, fields := range sourceOf(ip) {
 					claim(TableAddress, claimsIP, p, fields...)
+				}
+				if ip.Is6() {
+					claim(TableTarget, claimsIP, p, targetOf(ip)...)
 				}
 			}
 		}
@@ -149,10 +175,12 @@ func sourceOf(ip netip.Addr) [][]openflow.MatchField {
 			{ethType(etherARP), addr(openflow.FieldARPSPA, ip)},
 		}
 	}
-	return [][]openflow.MatchField{
-		{ethType(etherIPv6), addr(openflow.FieldIPv6Src, ip)},
-		append(icmpv6(neighborAdvert), addr(openflow.FieldNDTarget, ip)),
-	}
+	return [][]openflow.MatchField{{ethType(etherIPv6), addr(openflow.FieldIPv6Src, ip)}}
+}
+
+// targetOf gives the fields of an advertisement of an IPv6 address.
+func targetOf(ip netip.Addr) []openflow.MatchField {
+	return append(icmpv6(neighborAdvert), addr(openflow.FieldNDTarget, ip))
 }
 
 // linkLocalOf gives the modified EUI-64 link-local address of a MAC (RFC 4291 appendix A).

@@ -172,7 +172,7 @@ func (g *gateFinder) find(f *openflow.Flow, added bool) bool {
 	case TableClassify:
 		return has(f.Match, openflow.FieldTunnelID) && !g.wanted(f) || // a label that nobody sends any more
 			g.add(classSender, f)
-	case TableGuard, TableAddress, TableTapOut:
+	case TableGuard, TableAddress, TableTarget, TableTapOut:
 		p, ok := value(f.Match, openflow.FieldInPort)
 		return ok && g.add(classSender, &openflow.Flow{Table: TableClassify, Priority: prioClassify, Match: match(inPort(openflow.PortNo(p)))})
 	case TableForward:
@@ -209,8 +209,8 @@ func (g *gateFinder) flooding(label uint32) bool {
 	net, here := reg(RegNetwork, label), reg(RegOrigin, originLocal)
 	ok := g.add(classMulticast, &openflow.Flow{Table: TableForward, Priority: prioMulticast, Match: match(net, here, multicast())})
 	if !g.add(classUnknown, &openflow.Flow{Table: TableForward, Priority: prioUnknown, Match: match(net, here)}) {
-		for at, p := range g.w.at[g.node] {
-			if g.w.labels[NetworkLabel(p.Network)] == label {
+		if gw := g.w.gateway(g.w.networkByLabel(label)); gw != nil {
+			if at := g.w.attachment(gw, g.node); at != 0 {
 				g.add(classUnknown, &openflow.Flow{Table: TableForward, Priority: prioUnknownGW, Match: match(net, here, inPort(at))})
 			}
 		}
@@ -220,12 +220,12 @@ func (g *gateFinder) flooding(label uint32) bool {
 
 // deliveries adds the gates in front of what is delivered to a local port alone.
 func (g *gateFinder) deliveries(out openflow.PortNo) bool {
-	p := g.w.at[g.node][out]
+	p := g.w.portAt(spot{g.node, out})
 	if p == nil {
 		return false
 	}
 	ok, net := false, reg(RegNetwork, g.w.labels[NetworkLabel(p.Network)])
-	for _, m := range p.addresses() {
+	for _, m := range g.w.addresses(p) {
 		ok = g.add(classUnicast, &openflow.Flow{Table: TableForward, Priority: prioUnicast, Match: match(net, mac(openflow.FieldEthDst, m))}) || ok
 	}
 	if p.Kind == topology.KindGateway {

@@ -30,7 +30,7 @@ func (b *builder) flooding(id string, label uint32) {
 		return
 	}
 	// Unknown destinations are behind the gateway, but for the gateway itself.
-	here := gw.attachment(b.n.ID)
+	here := b.w.attachment(gw, b.n.ID)
 	if here != 0 {
 		add(prioUnknownGW, toAll, fromHere, inPort(here))
 	}
@@ -174,7 +174,7 @@ func (b *builder) stages(id string) []*stage {
 			c := s.cubes[key]
 			sort.Slice(c.taps, func(i, j int) bool { return c.taps[i].Num < c.taps[j].Num })
 			target := b.w.ports[c.taps[0].Src]
-			if c.targets() > 1 || target.attachment(b.n.ID) == 0 {
+			if c.targets() > 1 || b.w.attachment(target, b.n.ID) == 0 {
 				continue
 			}
 			// This match is one local target's alone: its own frames must not be copied to it.
@@ -209,7 +209,7 @@ func (s *stage) shared(b *builder, network uint32) bool {
 
 // lone writes the look-up that decides for one target.
 func (b *builder) lone(p *Port, s *stage, network uint32) {
-	if here := p.attachment(b.n.ID); here != 0 {
+	if here := b.w.attachment(p, b.n.ID); here != 0 {
 		b.floodFlow(floodSender, Cookie(KindNetwork, network), nil, network, s.label, int64(p.Num), inPort(here))
 	}
 	for _, id := range sortedKeys(b.w.tapsBySrc[p.ID]) {
@@ -241,20 +241,25 @@ func (b *builder) floodFlow(priority uint16, cookie uint64, actions []openflow.A
 
 // flooded gives the matches of a contract on frames flooded from this node to target p.
 func (b *builder) flooded(p *Port, t *Tap) (ms []openflow.Match) {
+	seen := map[string]bool{}
 	for _, c := range t.in {
-		fields, ok := b.goingTo(c)
-		if ok {
-			fields, ok = b.throughTunnel(p, fields)
-		}
-		if ok && c.InPort != "" {
-			from := b.w.ports[c.InPort]
-			if from == nil || from.attachment(b.n.ID) == 0 {
-				continue // entered elsewhere, flooded from there
+		for _, fields := range b.goingTo(p, c) {
+			fields, ok := b.throughTunnel(p, fields)
+			if ok && c.InPort != "" {
+				from := b.w.peer(p, c.InPort)
+				if from == nil || b.w.attachment(from, b.n.ID) == 0 {
+					continue // entered elsewhere, flooded from there
+				}
+				fields, ok = conjunction(fields, []openflow.MatchField{inPort(b.w.attachment(from, b.n.ID))})
 			}
-			fields, ok = conjunction(fields, []openflow.MatchField{inPort(from.attachment(b.n.ID))})
-		}
-		if ok {
-			ms = append(ms, match(fields...))
+			if !ok {
+				continue
+			}
+			// Cubes that differ in what is settled here become one.
+			if m := match(fields...); !seen[matchKey(m)] {
+				seen[matchKey(m)] = true
+				ms = append(ms, m)
+			}
 		}
 	}
 	return ms

@@ -37,7 +37,7 @@ func (b *builder) guard(p *Port, here openflow.PortNo) {
 			Match: match(append(fields, inPort(here))...), Apply: actions, Goto: next})
 	}
 	own := func(fields ...openflow.MatchField) { add(guardOwn, KindAllow, TableAddress, nil, fields...) }
-	for _, m := range p.addresses() {
+	for _, m := range b.w.addresses(p) {
 		src := mac(openflow.FieldEthSrc, m)
 		own(src, ethType(etherARP), mac(openflow.FieldARPSHA, m))
 		add(guardForged, KindSpoof, 0, nil, src, ethType(etherARP))

@@ -1,6 +1,10 @@
 package pipeline
 
-import "github.com/flowtap/flowtap/openflow"
+import (
+	"strings"
+
+	"github.com/flowtap/flowtap/openflow"
+)
 
 // Tunnel labels below store-allocated ones.
 const (
@@ -12,6 +16,15 @@ const (
 func NetworkLabel(network string) string       { return "net/" + network }
 func MonitorLabel(port string) string          { return "dst/" + port }
 func SeenLabel(network, monitor string) string { return "seen/" + network + "/" + monitor }
+
+// networkByLabel finds the network that has a label, "" for none.
+func (w *World) networkByLabel(label uint32) string {
+	network, ok := strings.CutPrefix(w.keys[label], NetworkLabel(""))
+	if !ok {
+		return ""
+	}
+	return network
+}
 
 // Owner is the upper 16 bits of every cookie of ours.
 const Owner = 0xf10a

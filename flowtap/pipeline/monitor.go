@@ -12,7 +12,7 @@ func (b *builder) monitor(p *Port) {
 		return
 	}
 	cookie := Cookie(KindMonitor, p.Num)
-	here := p.attachment(b.n.ID)
+	here := b.w.attachment(p, b.n.ID)
 	if here != 0 {
 		b.flow(openflow.Flow{Table: TableClassify, Priority: prioClassify, Cookie: Cookie(KindInject, p.Num), Match: match(inPort(here))})
 		b.fromTunnel(label, cookie, TableDeliver, set(RegDeliver, label))
@@ -26,7 +26,10 @@ func (b *builder) monitor(p *Port) {
 
 // towards gives the bucket that takes a copy to a monitor: none while it is nowhere.
 func (b *builder) towards(p *Port, here openflow.PortNo, label uint32) []openflow.Bucket {
-	if p.Status.Node == b.n.ID && here != 0 {
+	if p.Status.Node == b.n.ID {
+		if here == 0 {
+			return nil
+		}
 		return []openflow.Bucket{bucket(openflow.Output{Port: here})}
 	}
 	at := b.w.nodes[p.Status.Node]

@@ -34,7 +34,8 @@ func (b *builder) crossing(tunnelLabel, network, seen uint32, cookie uint64) {
 	}
 	actions := []openflow.Action{set(RegNetwork, network), set(RegOrigin, originTunnel)}
 	if seen != 0 {
-		actions = append(actions, set(RegSeenBy, seen))
+		// Contracts see the network's label as tun_id, whatever else the frame carries.
+		actions = append(actions, set(RegSeenBy, seen), openflow.Set(openflow.FieldTunnelID, uint64(network)))
 	}
 	b.fromTunnel(tunnelLabel, cookie, TableSender, actions...)
 	b.flow(openflow.Flow{Table: TableEncap, Priority: prioUnknown, Cookie: cookie,

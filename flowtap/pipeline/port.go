@@ -15,25 +15,42 @@ func (b *builder) port(p *Port) {
 	if label == 0 {
 		return
 	}
-	if here := p.attachment(b.n.ID); here != 0 {
+	if here := b.w.attachment(p, b.n.ID); here != 0 {
 		b.classify(p, here, label)
 		if guarded(p) {
 			b.guard(p, here)
 			b.address(p, here)
 		}
-		for _, m := range p.addresses() {
+		for _, m := range b.w.addresses(p) {
 			// A frame never goes back to the port whose address it bears, whatever way it took.
 			b.flow(openflow.Flow{Table: TableOutput, Priority: prioClassify, Cookie: Cookie(KindPort, p.Num),
 				Match: match(reg(RegOut, uint32(here)), mac(openflow.FieldEthSrc, m))})
 		}
+		b.ownFrames(p, here)
 	}
 	if b.w.here(p.Network, b.n.ID) {
-		for _, m := range p.addresses() {
+		for _, m := range b.w.addresses(p) {
 			f := b.reach(p)
 			f.Priority, f.Cookie = prioUnicast, Cookie(KindPort, p.Num)
 			f.Match = match(reg(RegNetwork, label), mac(openflow.FieldEthDst, m))
 			b.flow(f)
 		}
+	}
+}
+
+// ownFrames keeps what a port sends to itself, or what bears its address, from its contracts on
+// received frames: output does not deliver it, so nobody may have a copy.
+func (b *builder) ownFrames(p *Port, here openflow.PortNo) {
+	if !b.w.contracts(p.ID, flowtap.In) {
+		return
+	}
+	drop := func(from openflow.MatchField) {
+		b.flow(openflow.Flow{Table: TableTapIn, Priority: prioOwn, Cookie: Cookie(KindPort, p.Num),
+			Match: match(reg(RegOut, uint32(here)), from)})
+	}
+	drop(inPort(here))
+	for _, m := range b.w.addresses(p) {
+		drop(mac(openflow.FieldEthSrc, m))
 	}
 }
 
@@ -71,14 +88,14 @@ func (b *builder) pass(p *Port) ([]openflow.Action, openflow.TableID) {
 func (b *builder) reach(p *Port) openflow.Flow {
 	f := openflow.Flow{Table: TableForward}
 	at := b.w.nodes[p.Status.Node]
-	switch here := p.attachment(b.n.ID); {
+	switch here := b.w.attachment(p, b.n.ID); {
 	case p.Status.Node == b.n.ID && here != 0:
 		f.Apply = []openflow.Action{set(RegOut, uint32(here))}
 		f.Goto = TableOutput
 		if b.w.contracts(p.ID, flowtap.In) {
 			f.Goto = TableTapIn
 		}
-	case at != nil && b.n.TunnelPort != 0:
+	case at != nil && at != b.n && b.n.TunnelPort != 0:
 		f.Apply = []openflow.Action{tunnelTo(at)}
 		f.Goto = TableEncap
 	}

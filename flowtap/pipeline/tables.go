@@ -9,6 +9,7 @@ const (
 	TableReturn   openflow.TableID = 10 // frames that a monitor sends; nothing passes yet
 	TableGuard    openflow.TableID = 20 // a port uses its own MAC only, also inside ARP and ND
 	TableAddress  openflow.TableID = 25 // a port uses its own IPs only, also inside ARP and ND
+	TableTarget   openflow.TableID = 27 // a port that declares no IP advertises nobody else's
 	TableTapOut   openflow.TableID = 30 // contracts on frames that a target sends
 	TableForward  openflow.TableID = 40 // where the frame goes: local port, node, flood
 	TableFlood    openflow.TableID = 50 // contracts on flooded frames, once a destination
@@ -68,6 +69,8 @@ var Tables = []Table{
 	{ID: TableGuard, Name: "guard", Context: []openflow.Field{openflow.FieldInPort, RegNetwork, RegClaims}, Contract: true,
 		Next: []openflow.TableID{TableAddress}, Miss: "drop: spoofed"},
 	{ID: TableAddress, Name: "address", Context: []openflow.Field{openflow.FieldInPort, RegNetwork, RegClaims}, Contract: true,
+		Next: []openflow.TableID{TableTarget, TableTapOut, TableForward}, Miss: "drop: spoofed"},
+	{ID: TableTarget, Name: "target", Context: []openflow.Field{openflow.FieldInPort, RegNetwork, RegClaims}, Contract: true,
 		Next: []openflow.TableID{TableTapOut, TableForward}, Miss: "drop: spoofed"},
 	{ID: TableTapOut, Name: "tap-out", Context: []openflow.Field{openflow.FieldInPort}, Contract: true,
 		Next: []openflow.TableID{TableForward}, Miss: "forward"},
@@ -95,6 +98,9 @@ const (
 	prioUnknownGW = 20 // unknown destinations in the presence of a gateway
 	prioUnknown   = 10
 )
+
+// prioOwn is above all contracts (tapPriority, at most 2,011).
+const prioOwn = 4000
 
 // tapPriority gives the priority of a contract's copying flow; one above it belongs to the flow
 // that skips the copy for frames its destination has seen. The user's range is 0 to 1000.

@@ -13,21 +13,21 @@ func (b *builder) tap(t *Tap) {
 	if p == nil || !t.Enabled || label == 0 {
 		return
 	}
-	here := p.attachment(b.n.ID)
+	here := b.w.attachment(p, b.n.ID)
 	if here == 0 {
 		return
 	}
 	toMonitor := openflow.ApplyGroup{ID: copyGroup(label)}
 	if b.w.labels[SeenLabel(p.Network, t.Dst)] != 0 {
 		for _, c := range t.out {
-			if m, ok := b.sent(p, here, c); ok {
+			for _, m := range b.sent(p, here, c) {
 				b.flow(openflow.Flow{Table: TableTapOut, Priority: tapPriority(t.Priority), Cookie: Cookie(KindTap, t.Num), Match: m,
 					Apply: []openflow.Action{toMonitor, set(RegSeenBy, label)}, Goto: TableForward})
 			}
 		}
 	}
 	for _, c := range t.in {
-		for _, m := range b.received(here, c) {
+		for _, m := range b.received(p, here, c) {
 			seen := match(append([]openflow.MatchField{reg(RegSeenBy, label)}, m...)...)
 			b.flow(openflow.Flow{Table: TableTapIn, Priority: tapPriority(t.Priority) + 1, Cookie: Cookie(KindTapSeen, t.Num), Match: seen, Goto: TableOutput})
 			b.flow(openflow.Flow{Table: TableTapIn, Priority: tapPriority(t.Priority), Cookie: Cookie(KindTap, t.Num), Match: m,
@@ -36,64 +36,77 @@ func (b *builder) tap(t *Tap) {
 	}
 }
 
-// sent turns a cube into a match on what target p sends from here. A cube that says the frame
+// sent turns a cube into matches on what target p sends from here. A cube that says the frame
 // entered elsewhere, or goes to a port of unknown address, has no frames.
-func (b *builder) sent(p *Port, here openflow.PortNo, c flowtap.Cube) (openflow.Match, bool) {
+func (b *builder) sent(p *Port, here openflow.PortNo, c flowtap.Cube) (ms []openflow.Match) {
 	if c.InPort != "" && c.InPort != p.ID {
-		return nil, false
+		return nil
 	}
-	fields, ok := b.goingTo(c)
-	return match(append(fields, inPort(here))...), ok
+	for _, fields := range b.goingTo(p, c) {
+		ms = append(ms, match(append(fields, inPort(here))...))
+	}
+	return ms
 }
 
 // received turns a cube into matches on what is delivered to port number out. A frame that
 // entered at a port of this node is told by that port, else by the sender's MAC, which guard
 // makes equivalent; a MAC says nothing about frames from this node's own ports.
-func (b *builder) received(out openflow.PortNo, c flowtap.Cube) []openflow.Match {
-	fields, ok := b.goingTo(c)
-	if !ok {
-		return nil
-	}
-	fields = append(fields, reg(RegOut, uint32(out)))
-	if c.InPort == "" {
-		return []openflow.Match{match(fields...)}
-	}
-	var ms []openflow.Match
-	for _, from := range b.from(c.InPort) {
-		if m, ok := conjunction(fields, from); ok {
-			ms = append(ms, m)
+func (b *builder) received(p *Port, out openflow.PortNo, c flowtap.Cube) (ms []openflow.Match) {
+	for _, fields := range b.goingTo(p, c) {
+		fields = append(fields, reg(RegOut, uint32(out)))
+		if c.InPort == "" {
+			ms = append(ms, match(fields...))
+			continue
+		}
+		for _, from := range b.from(p, c.InPort) {
+			if m, ok := conjunction(fields, from); ok {
+				ms = append(ms, m)
+			}
 		}
 	}
 	return ms
 }
 
-// from gives the ways in which a frame shows that it entered at a port.
-func (b *builder) from(port string) (ways [][]openflow.MatchField) {
-	p := b.w.ports[port]
+// peer finds a port that a contract of target p names. One of another network is none: nothing
+// goes between them, and its addresses may be those of p's own peers.
+func (w *World) peer(p *Port, named string) *Port {
+	if o := w.ports[named]; o != nil && o.Network == p.Network {
+		return o
+	}
+	return nil
+}
+
+// from gives the ways in which a frame to a target shows that it entered at a port.
+func (b *builder) from(target *Port, port string) (ways [][]openflow.MatchField) {
+	p := b.w.peer(target, port)
 	if p == nil {
 		return nil
 	}
-	if here := p.attachment(b.n.ID); here != 0 {
+	if here := b.w.attachment(p, b.n.ID); here != 0 {
 		ways = append(ways, []openflow.MatchField{inPort(here)})
 	}
-	for _, m := range p.addresses() {
+	for _, m := range b.w.addresses(p) {
 		ways = append(ways, []openflow.MatchField{reg(RegOrigin, originTunnel), mac(openflow.FieldEthSrc, m)})
 	}
 	return ways
 }
 
-// goingTo adds the destination MAC of a reversed in_port.
-func (b *builder) goingTo(c flowtap.Cube) ([]openflow.MatchField, bool) {
-	fields := append([]openflow.MatchField(nil), c.Fields...)
+// goingTo adds the destination MAC of a reversed in_port: a list of fields for each address that
+// the port has.
+func (b *builder) goingTo(target *Port, c flowtap.Cube) (ways [][]openflow.MatchField) {
 	if c.ToPort == "" {
-		return fields, true
+		return [][]openflow.MatchField{append([]openflow.MatchField(nil), c.Fields...)}
 	}
-	p := b.w.ports[c.ToPort]
-	if p == nil || len(p.addresses()) == 0 {
-		return nil, false
+	p := b.w.peer(target, c.ToPort)
+	if p == nil {
+		return nil
 	}
-	m, ok := conjunction(fields, []openflow.MatchField{mac(openflow.FieldEthDst, p.addresses()[0])})
-	return m, ok
+	for _, m := range b.w.addresses(p) {
+		if fields, ok := conjunction(c.Fields, []openflow.MatchField{mac(openflow.FieldEthDst, m)}); ok {
+			ways = append(ways, fields)
+		}
+	}
+	return ways
 }
 
 // conjunction joins two lists of fields; false where they contradict.
@@ -128,7 +141,7 @@ func (b *builder) senders(network string, label uint32) {
 		if p.Metadata == 0 || p.Kind == topology.KindMonitor {
 			continue
 		}
-		for _, m := range p.addresses() {
+		for _, m := range b.w.addresses(p) {
 			b.flow(openflow.Flow{Table: TableSender, Priority: prioClassify, Cookie: Cookie(KindPort, p.Num),
 				Match: match(reg(RegNetwork, label), mac(openflow.FieldEthSrc, m)),
 				Apply: []openflow.Action{openflow.Set(openflow.FieldMetadata, uint64(p.Metadata))}, Goto: TableForward})

@@ -51,21 +51,42 @@ func (w *World) unitOfPort(id string) Unit {
 	return Unit{UnitPort, id}
 }
 
-// unitsOfPort gives what a port has a part in: its own unit, the flooding and the other members
-// of its network, contracts on it or towards it, and contracts that name it.
+// unitsOfPort gives what a port has a part in, and what those have a part in who are said to be
+// at the same place.
 func (w *World) unitsOfPort(p *Port) []Unit {
 	if p == nil {
 		return nil
 	}
+	us := w.unitsOfOne(p)
+	for _, a := range p.Status.Attachments {
+		for _, o := range w.at[spot{a.Node, a.OFPort}] {
+			if o.ID != p.ID {
+				us = append(us, w.unitsOfOne(o)...)
+			}
+		}
+	}
+	return us
+}
+
+// unitsOfOne gives a port's own unit, the flooding of its network, the contracts on it or towards
+// it, those that name it, and the other members that share an address or depend on it.
+func (w *World) unitsOfOne(p *Port) []Unit {
 	us := []Unit{{UnitPort, p.ID}, {UnitMonitor, p.ID}}
 	if p.Network != "" {
 		us = append(us, Unit{UnitNetwork, p.Network})
 	}
-	for id := range w.naming[p.ID] {
-		us = append(us, Unit{UnitTap, id}, Unit{UnitNetwork, w.networkOf(w.taps[id])})
-	}
+	us = append(us, w.unitsNaming(p.ID)...)
 	for id, t := range w.tapsBySrc[p.ID] {
 		us = append(us, Unit{UnitTap, id}, Unit{UnitMonitor, t.Dst})
+	}
+	for _, a := range p.uses() {
+		for id := range w.using[a] {
+			us = append(us, Unit{UnitPort, id})
+			us = append(us, w.unitsNaming(id)...)
+		}
+	}
+	if !w.alone(p) {
+		return us
 	}
 	// The first or last member of a network on a node brings or takes all that leads to the others.
 	for id, m := range w.members[p.Network] {
@@ -75,6 +96,28 @@ func (w *World) unitsOfPort(p *Port) []Unit {
 		}
 	}
 	return us
+}
+
+// unitsNaming gives the contracts that name a port as in_port.
+func (w *World) unitsNaming(port string) (us []Unit) {
+	for id, t := range w.naming[port] {
+		us = append(us, Unit{UnitTap, id}, Unit{UnitNetwork, w.networkOf(t)})
+	}
+	return us
+}
+
+// alone reports whether a port is, or may be, the only member of its network on some node.
+func (w *World) alone(p *Port) bool {
+	for _, a := range p.Status.Attachments {
+		others := false
+		for _, o := range w.present[presence{p.Network, a.Node}] {
+			others = others || o.ID != p.ID && w.attachment(o, a.Node) != 0
+		}
+		if !others {
+			return true
+		}
+	}
+	return false
 }
 
 func (w *World) unitsOfTap(t *Tap) []Unit {

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"net/netip"
 	"sort"
 
 	"github.com/flowtap/flowtap/flowtap"
@@ -23,9 +24,26 @@ type World struct {
 	members   map[string]map[string]*Port // ports by network
 	tapsBySrc map[string]map[string]*Tap
 	tapsByDst map[string]map[string]*Tap
-	naming    map[string]map[string]*Tap           // taps whose match names a port as in_port
-	at        map[string]map[openflow.PortNo]*Port // ports by node and port number
+	naming    map[string]map[string]*Tap    // taps whose match names a port as in_port
+	at        map[spot]map[string]*Port     // ports by node and port number
+	present   map[presence]map[string]*Port // members by network and node
+	using     map[address]map[string]*Port  // members by an address declared or learned
+	keys      map[uint32]string             // label keys by number
 }
+
+// A spot is a place on a switch, a presence a network on a node, an address a MAC or IP in a network.
+type (
+	spot struct {
+		node string
+		port openflow.PortNo
+	}
+	presence struct{ network, node string }
+	address  struct {
+		network string
+		mac     topology.MAC
+		ip      netip.Addr
+	}
+)
 
 // A Node is a registered switch. TunnelPort is zero while the switch has no tunnel interface.
 type Node struct {
@@ -60,7 +78,8 @@ func NewWorld() *World {
 		taps: map[string]*Tap{}, labels: map[string]uint32{}, missing: map[string]bool{},
 		members: map[string]map[string]*Port{}, tapsBySrc: map[string]map[string]*Tap{},
 		tapsByDst: map[string]map[string]*Tap{}, naming: map[string]map[string]*Tap{},
-		at: map[string]map[openflow.PortNo]*Port{},
+		at: map[spot]map[string]*Port{}, present: map[presence]map[string]*Port{},
+		using: map[address]map[string]*Port{}, keys: map[uint32]string{},
 	}
 }
 
@@ -144,13 +163,15 @@ func (w *World) PutLabel(key string, n uint32) []Unit {
 	if w.labels[key] == n {
 		return nil
 	}
-	w.labels[key] = n
+	delete(w.keys, w.labels[key])
+	w.labels[key], w.keys[n] = n, key
 	return w.unitsOfLabel(key)
 }
 
 // DeleteLabel forgets a number, and that one is needed.
 func (w *World) DeleteLabel(key string) []Unit {
 	delete(w.missing, key)
+	delete(w.keys, w.labels[key])
 	delete(w.labels, key)
 	return w.unitsOfLabel(key)
 }
@@ -168,12 +189,18 @@ func (w *World) PutPort(p Port) []Unit {
 	w.forgetPort(old)
 	w.ports[p.ID] = &p
 	for _, a := range p.Status.Attachments {
-		addTo(w.at, a.Node, a.OFPort, &p)
+		addTo(w.at, spot{a.Node, a.OFPort}, p.ID, &p)
 	}
 	if p.Kind == topology.KindMonitor {
 		w.need(MonitorLabel(p.ID))
 	} else {
 		addTo(w.members, p.Network, p.ID, &p)
+		for _, a := range p.Status.Attachments {
+			addTo(w.present, presence{p.Network, a.Node}, p.ID, &p)
+		}
+		for _, a := range p.uses() {
+			addTo(w.using, a, p.ID, &p)
+		}
 	}
 	for _, t := range w.tapsBySrc[p.ID] {
 		w.needSeen(t)
@@ -201,9 +228,11 @@ func (w *World) forgetPort(p *Port) {
 	}
 	removeFrom(w.members, p.Network, p.ID)
 	for _, a := range p.Status.Attachments {
-		if w.at[a.Node][a.OFPort] == p {
-			removeFrom(w.at, a.Node, a.OFPort)
-		}
+		removeFrom(w.at, spot{a.Node, a.OFPort}, p.ID)
+		removeFrom(w.present, presence{p.Network, a.Node}, p.ID)
+	}
+	for _, a := range p.uses() {
+		removeFrom(w.using, a, p.ID)
 	}
 }
 
@@ -249,34 +278,6 @@ func (w *World) needSeen(t *Tap) {
 	}
 }
 
-// attachment gives the port number of p on a node, zero where it is not attached.
-func (p *Port) attachment(node string) openflow.PortNo {
-	for _, a := range p.Status.Attachments {
-		if a.Node == node {
-			return a.OFPort
-		}
-	}
-	return 0
-}
-
-// addresses gives the MACs that are the port's: its own, or those learned.
-func (p *Port) addresses() []topology.MAC {
-	if !p.MAC.IsZero() {
-		return []topology.MAC{p.MAC}
-	}
-	return p.Status.LearnedMACs
-}
-
-// here reports whether any member of a network is attached to a node.
-func (w *World) here(network, node string) bool {
-	for _, p := range w.members[network] {
-		if p.attachment(node) != 0 {
-			return true
-		}
-	}
-	return false
-}
-
 // gateway gives the network's gateway in use: the attached one with the smallest id.
 func (w *World) gateway(network string) *Port {
 	var g *Port
@@ -288,14 +289,14 @@ func (w *World) gateway(network string) *Port {
 	return g
 }
 
-func addTo[K comparable, V any](m map[string]map[K]V, key string, id K, v V) {
+func addTo[A, K comparable, V any](m map[A]map[K]V, key A, id K, v V) {
 	if m[key] == nil {
 		m[key] = map[K]V{}
 	}
 	m[key][id] = v
 }
 
-func removeFrom[K comparable, V any](m map[string]map[K]V, key string, id K) {
+func removeFrom[A, K comparable, V any](m map[A]map[K]V, key A, id K) {
 	delete(m[key], id)
 	if len(m[key]) == 0 {
 		delete(m, key)

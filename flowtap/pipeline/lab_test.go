@@ -1,0 +1,172 @@
+package pipeline
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/flowtap/flowtap/flowtap"
+	"github.com/flowtap/flowtap/openflow"
+	"github.com/flowtap/flowtap/openflow/flowset"
+	"github.com/flowtap/flowtap/openflow/ofsim"
+	"github.com/flowtap/flowtap/topology"
+)
+
+// tunnelNo is the port number of the tunnel interface on every node of a lab.
+const tunnelNo openflow.PortNo = 200
+
+// A lab is a world that numbers its own objects and labels, as the store would.
+type lab struct {
+	w      *World
+	labels uint32
+	nums   uint32
+}
+
+func newLab(nodes int) *lab {
+	l := &lab{w: NewWorld(), labels: 100}
+	for i := 1; i <= nodes; i++ {
+		l.putNode(i)
+	}
+	return l
+}
+
+func nodeName(i int) string { return fmt.Sprintf("n%d", i) }
+
+func (l *lab) putNode(i int) []Unit {
+	return l.w.PutNode(Node{ID: nodeName(i), TunnelPort: tunnelNo, Node: topology.Node{
+		DatapathID: openflow.DPID(i), TunnelIP: netip.AddrFrom4([4]byte{172, 16, 0, byte(i)})}})
+}
+
+func (l *lab) num() uint32 { l.nums++; return l.nums }
+
+// number gives every label that is needed a number.
+func (l *lab) number() (us []Unit) {
+	for _, key := range l.w.MissingLabels() {
+		l.labels++
+		us = append(us, l.w.PutLabel(key, l.labels)...)
+	}
+	return us
+}
+
+// put adds or replaces a port, keeping its number.
+func (l *lab) put(id string, p topology.Port, st topology.PortStatus) []Unit {
+	num := uint32(0)
+	if old := l.w.Port(id); old != nil {
+		num = old.Num
+	} else {
+		num = l.num()
+	}
+	return l.w.PutPort(Port{ID: id, Num: num, Port: p, Status: st})
+}
+
+// status puts a port on nodes, the first active, with a port number of its own on each.
+func status(ordinal int, nodes ...int) (st topology.PortStatus) {
+	for _, n := range nodes {
+		st = topology.Attach(st, nodeName(n), ofport(ordinal, n), func(string) bool { return true })
+	}
+	return st
+}
+
+func ofport(ordinal, node int) openflow.PortNo { return openflow.PortNo(ordinal*5 + node) }
+
+// tap adds or replaces a contract, keeping its number.
+func (l *lab) tap(id string, t flowtap.Tap) []Unit {
+	num := uint32(0)
+	if old := l.w.Tap(id); old != nil {
+		num = old.Num
+	} else {
+		num = l.num()
+	}
+	return l.w.PutTap(id, num, t)
+}
+
+// desired is what a node's switch should hold; an error names a flow or group that is made twice.
+func desired(w *World, node string) (*flowset.Set, error) {
+	set, from := &flowset.Set{}, map[flowset.Key]Unit{}
+	for _, u := range w.Units() {
+		flows, groups := Part(w, node, u)
+		for _, f := range flows {
+			k := flowset.KeyOf(&f)
+			if first, twice := from[k]; twice {
+				return nil, fmt.Errorf("%s: %v and %v both make %v", node, first, u, f)
+			}
+			from[k] = u
+			set.PutFlow(f)
+		}
+		for _, g := range groups {
+			if _, twice := set.Group(g.ID); twice {
+				return nil, fmt.Errorf("%s: %v makes group %#x again", node, u, g.ID)
+			}
+			set.PutGroup(g)
+		}
+	}
+	return set, nil
+}
+
+// fabric makes a switch of every node, with ports wherever one is attached.
+func fabric(worlds ...*World) *ofsim.Fabric {
+	f := &ofsim.Fabric{}
+	for _, w := range worlds {
+		for _, id := range w.Nodes() {
+			n := w.Node(id)
+			if f.Switch(n.DatapathID) == nil {
+				f.AddSwitch(ofsim.NewSwitch(n.DatapathID))
+				if err := f.AddTunnel(n.DatapathID, tunnelNo, n.TunnelIP); err != nil {
+					panic(err)
+				}
+			}
+		}
+	}
+	for _, w := range worlds {
+		for _, id := range w.Ports() {
+			for _, a := range w.Port(id).Status.Attachments {
+				if n := w.Node(a.Node); n != nil {
+					f.Switch(n.DatapathID).AddPort(a.OFPort, id)
+				}
+			}
+		}
+	}
+	return f
+}
+
+// install puts the desired state of every node on the fabric's switches.
+func install(f *ofsim.Fabric, w *World) error {
+	for _, id := range w.Nodes() {
+		set, err := desired(w, id)
+		if err != nil {
+			return err
+		}
+		if err := f.Switch(w.Node(id).DatapathID).Replace(set); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// describe says what is in a world, for people.
+func describe(w *World) string {
+	var b strings.Builder
+	for _, id := range w.Nodes() {
+		n := w.Node(id)
+		fmt.Fprintf(&b, "node %s: datapath %v, tunnel %v by port %d\n", id, n.DatapathID, n.TunnelIP, n.TunnelPort)
+	}
+	for _, id := range w.Ports() {
+		p := w.Port(id)
+		fmt.Fprintf(&b, "port %s: num %d %s %s mac %v ips %v security %v metadata %d, active on %q, at", id, p.Num, p.Network, p.Kind, p.MAC, p.IPs, p.PortSecurity, p.Metadata, p.Status.Node)
+		for _, a := range p.Status.Attachments {
+			fmt.Fprintf(&b, " %s:%d", a.Node, a.OFPort)
+		}
+		if len(p.Status.LearnedMACs)+len(p.Status.LearnedIPs) > 0 {
+			fmt.Fprintf(&b, ", learned %v %v", p.Status.LearnedMACs, p.Status.LearnedIPs)
+		}
+		b.WriteByte('\n')
+	}
+	for _, id := range w.Taps() {
+		t := w.Tap(id)
+		fmt.Fprintf(&b, "tap %s: %s -> %s %q %s priority %d enabled %v\n", id, t.Src, t.Dst, t.Match, t.Direction, t.Priority, t.Enabled)
+	}
+	for _, key := range sortedKeys(w.labels) {
+		fmt.Fprintf(&b, "label %s = %#x\n", key, w.labels[key])
+	}
+	return b.String()
+}

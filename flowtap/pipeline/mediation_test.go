@@ -1,0 +1,202 @@
+package pipeline
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"strconv"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/flowtap/flowtap/flowtap"
+	"github.com/flowtap/flowtap/openflow"
+	"github.com/flowtap/flowtap/openflow/ofsim"
+	"github.com/flowtap/flowtap/topology"
+)
+
+var mediationCases = flag.Int("mediation.cases", 100000, "frames that TestMediation runs; a tenth of it with -short or the race detector")
+
+// framesPerWorld frames are run through each random world.
+const framesPerWorld = 40
+
+// rapidly runs a property as often as asked, whatever -rapid.checks says.
+func rapidly(t *testing.T, checks int, prop func(*rapid.T)) {
+	t.Helper()
+	for name, value := range map[string]string{"rapid.checks": strconv.Itoa(max(1, checks)), "rapid.nofailfile": "true"} {
+		was := flag.Lookup(name).Value.String()
+		if err := flag.Set(name, value); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = flag.Set(name, was) }()
+	}
+	rapid.Check(t, prop)
+}
+
+func cases(n int) int {
+	if testing.Short() || raceEnabled {
+		return n / 10
+	}
+	return n
+}
+
+// TestMediation draws worlds and frames, and compares where each frame comes out of the fabric of
+// all nodes with what the plan says (oracle).
+func TestMediation(t *testing.T) {
+	frames := 0
+	var copies, drops int
+	rapidly(t, cases(*mediationCases)/framesPerWorld, func(rt *rapid.T) {
+		c := drawn(rt, draws.mediation)
+		l := c.l
+		f := fabric(l.w)
+		if err := install(f, l.w); err != nil {
+			rt.Fatalf("%v\n%s", err, describe(l.w))
+		}
+		for _, x := range c.frames {
+			s, fr := x.s, x.f
+			frames++
+			v, r := runFrame(rt, f, l.w, s, fr)
+			copies += len(v.copies)
+			if len(v.receivers) == 0 {
+				drops++
+			}
+			if err := compare(l.w, s, fr, v, r); err != nil {
+				rt.Fatalf("%v\n%s", err, story(l.w, s, fr, r))
+			}
+		}
+	})
+	t.Logf("%d frames, %d copies due, %d frames due nowhere", frames, copies, drops)
+}
+
+// A mediation is one world and what happens in it.
+type mediation struct {
+	l      *lab
+	frames []sent
+}
+
+type sent struct {
+	s sender
+	f frame
+}
+
+func (d draws) mediation() mediation {
+	c := mediation{l: d.world()}
+	senders := attachments(c.l.w)
+	for range framesPerWorld {
+		if len(senders) > 0 {
+			s := one(d, senders...)
+			c.frames = append(c.frames, sent{s, d.frame(c.l.w, s.p)})
+		}
+	}
+	return c
+}
+
+// A sender is a port at one of its places.
+type sender struct {
+	p  *Port
+	at topology.Attachment
+}
+
+func attachments(w *World) (ss []sender) {
+	for _, id := range w.Ports() {
+		for _, a := range w.Port(id).Status.Attachments {
+			if w.Node(a.Node) != nil {
+				ss = append(ss, sender{w.Port(id), a})
+			}
+		}
+	}
+	return ss
+}
+
+func runFrame(t interface{ Fatalf(string, ...any) }, f *ofsim.Fabric, w *World, s sender, fr frame) (verdict, ofsim.Result) {
+	r, err := f.Inject(w.Node(s.at.Node).DatapathID, s.at.OFPort, fr.bytes)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, story(w, s, fr, r))
+	}
+	return oracle{w}.judge(s.p, s.at.Node, fr), r
+}
+
+// story tells a case.
+func story(w *World, s sender, fr frame, r ofsim.Result) string {
+	return fmt.Sprintf("%s%s sends from %s:%d %v\n%s", describe(w), s.p.ID, s.at.Node, s.at.OFPort, fr, r.Trace())
+}
+
+// portsByPlace names who is where.
+func portsByPlace(w *World) map[place]string {
+	at := map[place]string{}
+	for _, s := range attachments(w) {
+		at[oracle{w}.place(s.at)] = s.p.ID
+	}
+	return at
+}
+
+// compare says what is wrong with what came of a frame.
+func compare(w *World, s sender, fr frame, v verdict, r ofsim.Result) error {
+	got := map[place]int{}
+	for _, d := range r.Deliveries {
+		if !bytes.Equal(d.Frame, fr.bytes) {
+			return fmt.Errorf("delivered altered at %v port %d: %x", d.DPID, d.Port, d.Frame)
+		}
+		got[place{d.DPID, d.Port}]++
+	}
+	if len(r.Lost) > 0 {
+		return fmt.Errorf("sent through a tunnel to nowhere: %v", r.Lost)
+	}
+	due := map[place]string{}
+	may := map[place]bool{}
+	for to := range v.receivers {
+		due[to] = "a receiver"
+	}
+	for id := range v.copies {
+		due[oracle{w}.active(w.Port(id))] = "monitor " + id
+	}
+	for id := range v.mayCopy {
+		may[oracle{w}.active(w.Port(id))] = true
+	}
+	for to := range v.mayReceive {
+		may[to] = true
+	}
+	who := portsByPlace(w)
+	for to, n := range got {
+		if n > 1 {
+			return fmt.Errorf("%s at %v got it %d times", who[to], to, n)
+		}
+		if due[to] == "" && !may[to] {
+			return fmt.Errorf("%s at %v got it and must not", who[to], to)
+		}
+	}
+	for to, why := range due {
+		if got[to] == 0 && !(v.astray && v.receivers[to]) {
+			return fmt.Errorf("%s at %v did not get it: %s", who[to], to, why)
+		}
+	}
+	return visits(w, s, fr, r)
+}
+
+// visits holds promise 5: frames between ports without contracts meet no tap table.
+func visits(w *World, s sender, fr frame, r ofsim.Result) error {
+	contracts := func(port string, d flowtap.Direction) bool {
+		for _, id := range w.Taps() {
+			if t := w.Tap(id); t.Src == port && t.Enabled && len(t.Cubes(d)) > 0 {
+				return true
+			}
+		}
+		return false
+	}
+	out, in, flood := contracts(s.p.ID, flowtap.Out), false, false
+	for _, p := range (oracle{w}).members(s.p.Network) {
+		if contracts(p.ID, flowtap.In) {
+			flood = true
+			in = in || (oracle{w}).owner(s.p.Network, fr.view.EthDst) == p || p.Kind == topology.KindGateway
+		}
+	}
+	for _, step := range r.Steps {
+		if step.Flow == nil {
+			continue
+		}
+		if bad := map[openflow.TableID]bool{TableTapOut: !out, TableTapIn: !in || fr.multicast(), TableFlood: !flood}[step.Table]; bad {
+			return fmt.Errorf("a frame that no contract can concern visits table %d", step.Table)
+		}
+	}
+	return nil
+}
