@@ -96,19 +96,23 @@ func TestInPortSuppressesTheOutputOnlyUntilItIsCleared(t *testing.T) {
 	assert.Contains(t, r.Trace(), "no output to in_port 1")
 }
 
-// Open vSwitch's OFPC_FRAG_NORMAL; `-ovs.scenarios 250 -ovs.seed 300` of TestAgainstOpenVSwitch meets it.
-func TestPortsOfAFragmentReadAsZero(t *testing.T) {
+// Open vSwitch's OFPC_FRAG_NX_MATCH; `-ovs.scenarios 250 -ovs.seed 300` of TestAgainstOpenVSwitch meets it.
+func TestPortsOfFragments(t *testing.T) {
 	tcp := func(port uint64) match {
 		return match{openflow.Uint(openflow.FieldEthType, 0x800), openflow.Uint(openflow.FieldIPProto, 6), openflow.Uint(openflow.FieldTCPDst, port)}
 	}
 	f := fabric(t, []openflow.Flow{{Match: tcp(80), Apply: actions{out(2)}}, {Match: tcp(0), Apply: actions{out(3)}}})
 	frame := Frame{IPSrc: address(8), IPDst: address(9), Proto: 6, Payload: TCP(1, 80, 2, make([]byte, 20))}
-	for more, want := range map[bool]openflow.PortNo{false: 2, true: 3} {
-		frame.More = more
+	for name, c := range map[string]struct {
+		more   bool
+		offset uint16
+		want   openflow.PortNo
+	}{"whole": {false, 0, 2}, "first": {true, 0, 2}, "later": {true, 8, 3}, "last": {false, 8, 3}} {
+		frame.More, frame.Fragment = c.more, c.offset
 		r, err := f.Inject(1, 1, frame.Bytes())
 		require.NoError(t, err)
 		require.Len(t, r.Deliveries, 1)
-		assert.Equal(t, want, r.Deliveries[0].Port, "fragment: %v", more)
+		assert.Equal(t, c.want, r.Deliveries[0].Port, name)
 	}
 }
 

@@ -201,15 +201,9 @@ func search(t []*entry, k flowset.Key) (int, bool) {
 	return slices.BinarySearchFunc(t, k, func(e *entry, k flowset.Key) int { return e.key.Compare(k) })
 }
 
-// lookup finds the flow for a key. Of a fragment, first or later, ports and ICMP type read as zero
-// in every lookup: OFPC_FRAG_NORMAL, the default of OFPT_SET_CONFIG.
+// lookup finds the flow for a key. A first fragment shows its ports and ICMP type, a later one has
+// zeros: Open vSwitch's OFPC_FRAG_NX_MATCH, which our connections ask for.
 func (s *Switch) lookup(t openflow.TableID, k *key) *entry {
-	if k.get(atFrag) != 0 {
-		c := *k
-		c.put(atSport, 0)
-		c.put(atDport, 0)
-		k = &c
-	}
 	for _, e := range s.tables[t] {
 		if k.matches(e.terms) {
 			return e

@@ -53,6 +53,7 @@ func Start(t testing.TB, n int) *OVS {
 	}
 	o.Vsctl(args...)
 	o.await("br0.mgmt")
+	o.command("ovs-ofctl", "-O", "OpenFlow13", "set-frags", "unix:"+o.Path("br0.mgmt"), "nx-match") // as our connections do
 	if o.ctl, err = net.Dial("unix", o.Path("vs.ctl")); err != nil {
 		t.Fatal(err)
 	}
