@@ -184,7 +184,7 @@ link set {self.name} up
         for node, vms in by_node.items():
             adds.append((netns.inside(node.pid, "sh"), "set -e\nsysctl -qw net.ipv6.conf.all.disable_ipv6=1\n"
                          + "".join(f"ip link set dev {vm.interface} up\n" for vm in vms)
-                         + "ovs-vsctl " + " ".join(f"-- add-port br-int {vm.interface}" for vm in vms) + "\n"))
+                         + "ovs-vsctl --timeout=20 " + " ".join(f"-- add-port br-int {vm.interface}" for vm in vms) + "\n"))
             for vm in vms:
                 vm.node = node
         run_all(adds)
@@ -203,7 +203,7 @@ link set {self.name} up
         name = vm.interface
         run(["sh", "-e"], f"""{shlex.join(self.vsctl(old, f'del-port br-int {name}'))}
 {shlex.join(netns.inside(old.pid, 'ip', 'link', 'set', 'dev', name, 'netns', str(new.pid)))}
-mnexec -a {new.pid} sh -c 'ip link set dev {name} up; exec ovs-vsctl add-port br-int {name}'
+mnexec -a {new.pid} sh -c 'ip link set dev {name} up; exec ovs-vsctl --timeout=20 add-port br-int {name}'
 """)
         vm.node = new
         netns.widen(new.vswitchd_pid)
@@ -219,7 +219,7 @@ mnexec -a {new.pid} sh -c 'ip link set dev {name} up; exec ovs-vsctl add-port br
         words = []
         for t in transactions:
             words += ["--", *t.split()]
-        return netns.inside(self.node(node).pid, "ovs-vsctl", *words)
+        return netns.inside(self.node(node).pid, "ovs-vsctl", "--timeout=20", *words)
 
     def ofctl(self, node, command, *args, stdin=None):
         """Run ovs-ofctl COMMAND br-int ARGS on a node; returns what it says."""
@@ -250,11 +250,18 @@ mnexec -a {new.pid} sh -c 'ip link set dev {name} up; exec ovs-vsctl add-port br
         """Kill a node's ovs-vswitchd and start it again. Its flows are gone, as on a real crash."""
         node = self.node(node)
         started = registry.start_time(node.vswitchd_pid)
-        registry.kill(node.vswitchd_pid, started, sig)
-        registry.wait_gone([(node.vswitchd_pid, started)])
+        if started is not None:
+            registry.kill(node.vswitchd_pid, started, sig)
+            registry.wait_gone([(node.vswitchd_pid, started)])
         node.vswitchd_pid = int(run(netns.inside(node.pid, "sh"), node.restart_script()).split()[-1])
         self.entry.add_process(node.vswitchd_pid)
         netns.widen(node.vswitchd_pid)
+
+    def heal(self):
+        """Start the ovs-vswitchd of every node that has none, after a story that failed half way."""
+        for node in self.nodes.values():
+            if registry.start_time(node.vswitchd_pid) is None:
+                self.restart_vswitchd(node)
 
     def switch_drops(self):
         """Frames that reached a switch but overran its socket since last asked, by node.

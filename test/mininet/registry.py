@@ -18,13 +18,18 @@ DIR = "/run/flowtap-lab"
 
 
 def start_time(pid):
-    """The start time of a process in clock ticks since boot, or None when there is no such process."""
+    """The start time of a process in clock ticks since boot, or None when there is no such process.
+
+    A zombie is none, once its last thread is gone: until then it may still hold files and locks.
+    """
     try:
         with open(f"/proc/{pid}/stat") as f:
             fields = f.read().rsplit(")", 1)[1].split()
+        if fields[0] in "ZX" and len(os.listdir(f"/proc/{pid}/task")) <= 1:
+            return None
     except OSError:
         return None
-    return None if fields[0] in "ZX" else int(fields[19])
+    return int(fields[19])
 
 
 def kill(pid, started, sig=signal.SIGKILL):

@@ -17,6 +17,7 @@ import netns
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 UNDERLAY_MTU = 1600
 VM_MTU = 1500
+PATIENCE = 60  # seconds for any one command
 TUNNELS = ("geneve", "vxlan", "gre")
 
 
@@ -26,7 +27,10 @@ class CommandFailed(Exception):
 
 def run(command, stdin=None):
     """Run a command to its end and return its output, or raise CommandFailed."""
-    done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    except subprocess.TimeoutExpired as e:
+        raise CommandFailed(f"{' '.join(command)}\n{stdin or ''}no end after {PATIENCE} s") from e
     if done.returncode != 0:
         raise CommandFailed(f"{' '.join(command)}\n{stdin or ''}{done.stdout}{done.stderr}")
     return done.stdout
@@ -106,7 +110,7 @@ ovsdb-server --remote=punix:/var/run/openvswitch/db.sock --no-chdir --detach --p
   --log-file={self.logs}/{self.name}-ovsdb.log -vconsole:off /etc/openvswitch/conf.db
 ovs-vsctl --no-wait init -- set Open_vSwitch . external-ids:hostname={self.name}
 {self.vswitchd_script()}
-ovs-vsctl \\
+ovs-vsctl --timeout=20 \\
   -- add-br br-phy -- set bridge br-phy datapath_type=netdev fail_mode=standalone \\
   -- add-port br-phy phy0 -- set interface br-phy mtu_request={UNDERLAY_MTU} \\
   -- add-br br-int -- set bridge br-int datapath_type=netdev fail_mode=secure protocols=OpenFlow13 \\
@@ -132,7 +136,7 @@ cat /var/run/openvswitch/ovsdb-server.pid /var/run/openvswitch/ovs-vswitchd.pid
     def controller_script(controller):
         if not controller:
             return ""
-        return f"ovs-vsctl set-controller br-int {controller} -- set controller br-int max_backoff=1000 inactivity_probe=5000"
+        return f"ovs-vsctl --timeout=20 set-controller br-int {controller} -- set controller br-int max_backoff=1000 inactivity_probe=5000"
 
     def restart_script(self):
         return f"set -eu\n{self.vswitchd_script()}\n{self.address_script()}\ncat /var/run/openvswitch/ovs-vswitchd.pid\n"

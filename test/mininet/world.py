@@ -40,6 +40,7 @@ class World:
 
     def reset(self):
         """Delete every tap, port and network, and stop every VM; start flowtapd if it is gone."""
+        self.lab.heal()
         if not self.flowtapd.running:
             self.start()
         for collection in ("taps", "ports", "networks"):
