@@ -79,7 +79,7 @@ func (d draws) world() *lab {
 // where draws attachments: mostly one, sometimes two or none.
 func (d draws) where(l *lab, id string) topology.PortStatus {
 	nodes := len(l.w.Nodes())
-	first := 1 + d.n(nodes)
+	first := 1 + d.n(max(1, nodes))
 	switch {
 	case d.chance(7):
 		return topology.PortStatus{State: topology.PortPending}

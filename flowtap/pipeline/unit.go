@@ -137,7 +137,7 @@ func (w *World) unitsOfLabel(key string) []Unit {
 	case "dst":
 		us := []Unit{{UnitMonitor, rest}}
 		for id, t := range w.tapsByDst[rest] {
-			us = append(us, Unit{UnitTap, id}, Unit{UnitNetwork, w.networkOf(t)})
+			us = append(us, Unit{UnitTap, id}, Unit{UnitPort, t.Src}, Unit{UnitNetwork, w.networkOf(t)})
 		}
 		return us
 	case "net":

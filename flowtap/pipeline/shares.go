@@ -1,0 +1,72 @@
+package pipeline
+
+import (
+	"github.com/flowtap/flowtap/openflow"
+	"github.com/flowtap/flowtap/openflow/flowset"
+)
+
+// Shares keeps one node's desired state up to date unit by unit. The zero value is that of a
+// world without units. A flow or group may pass from one unit to another, as the classify flow of
+// a port number that another port gets, so what goes is taken out before anything is put in.
+type Shares struct {
+	want  flowset.Set
+	units map[Unit]share
+}
+
+// share is what one unit makes.
+type share struct {
+	keys   []flowset.Key
+	groups []openflow.GroupID
+}
+
+// Want is the desired state. It belongs to the Shares: it changes with the next Update.
+func (s *Shares) Want() *flowset.Set { return &s.want }
+
+// Update recomputes units, as World's methods name them, and says which flows and groups may be
+// other than before; some may come twice.
+func (s *Shares) Update(w *World, node string, units []Unit) (keys []flowset.Key, groups []openflow.GroupID) {
+	todo := map[Unit]bool{}
+	for _, u := range units {
+		todo[u] = true
+	}
+	if todo[Unit{Kind: UnitEverything}] {
+		for _, u := range w.units() {
+			todo[u] = true
+		}
+		for u := range s.units {
+			todo[u] = true
+		}
+	}
+	if s.units == nil {
+		s.units = map[Unit]share{}
+	}
+	for u := range todo {
+		old := s.units[u]
+		for _, k := range old.keys {
+			s.want.DeleteFlow(k)
+		}
+		for _, id := range old.groups {
+			s.want.DeleteGroup(id)
+		}
+		keys, groups = append(keys, old.keys...), append(groups, old.groups...)
+	}
+	for u := range todo {
+		var now share
+		fs, gs := Part(w, node, u)
+		for i := range fs {
+			now.keys = append(now.keys, flowset.KeyOf(&fs[i]))
+			s.want.PutFlow(fs[i])
+		}
+		for i := range gs {
+			now.groups = append(now.groups, gs[i].ID)
+			s.want.PutGroup(gs[i])
+		}
+		keys, groups = append(keys, now.keys...), append(groups, now.groups...)
+		if len(now.keys)+len(now.groups) == 0 {
+			delete(s.units, u)
+		} else {
+			s.units[u] = now
+		}
+	}
+	return keys, groups
+}
