@@ -4,6 +4,7 @@ The API client of the scenarios opens a connection for each request, which is wh
 and which would be measured along.
 """
 
+import contextlib
 import json
 import socket
 import threading
@@ -119,7 +120,7 @@ class TapWatch:
             return self._active[id]
 
     def _run(self):
-        with self._sock.makefile("rb") as stream:
+        with contextlib.suppress(ConnectionError), self._sock.makefile("rb") as stream:
             for line in stream:
                 at = time.time_ns()  # the chunk framing between the lines does not begin with "data:"
                 if not line.startswith(b"data:"):
