@@ -28,6 +28,9 @@ type Config struct {
 	SettleTime time.Duration
 	// Grace is how long after the start a node may be missing before its taps say so. Default 10 s.
 	Grace time.Duration
+	// CommitTimeout bounds one phase of a change on one switch; a switch that takes longer loses
+	// its connection and is read back when it returns. Default 5 s.
+	CommitTimeout time.Duration
 	// Conn tunes the connections to switches.
 	Conn ofconn.Config
 }
@@ -41,6 +44,7 @@ func (c Config) withDefaults() Config {
 	def(&c.AuditInterval, 5*time.Second)
 	def(&c.SettleTime, 100*time.Millisecond)
 	def(&c.Grace, 10*time.Second)
+	def(&c.CommitTimeout, 5*time.Second)
 	return c
 }
 
@@ -98,7 +102,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	}
 	conn := c.config.Conn
 	conn.Logger = c.log
-	err := ofconn.Serve(ctx, c.listener, conn, c.serveSwitch)
+	err := ofconn.Serve(ctx, c.listener, conn, func(alive context.Context, conn *ofconn.Conn) { c.serveSwitch(ctx, alive, conn) })
 	if err != nil && !errors.Is(err, context.Canceled) {
 		return fmt.Errorf("serve switches on %s: %w", c.listener.Addr(), err)
 	}

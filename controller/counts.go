@@ -43,6 +43,12 @@ func (c *counts) tap(num uint32) flowtap.Counters {
 	return flowtap.Counters{}
 }
 
+// forget drops a tap that is no more.
+func (c *counts) forget(tap uint32) {
+	delete(c.taps, tap)
+	delete(c.stored, tap)
+}
+
 // take adds a reading of all of a switch's flows.
 func (c *counts) take(dpid openflow.DPID, flows []openflow.FlowStats) {
 	last, again := c.read[dpid]

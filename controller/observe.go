@@ -76,16 +76,12 @@ func (o *observer) switchUp(ctx context.Context, s *session) {
 }
 
 func (o *observer) switchDown(ctx context.Context, s *session) {
-	// The inbox may have nobody left to read it once the controller stops.
-	select {
-	case o.inbox <- func() {
+	o.post(ctx, func() {
 		if sw := o.switches[s.dpid]; sw != nil && sw.session == s {
 			delete(o.switches, s.dpid)
 			o.settle(ctx, maps.Keys(o.ports)) // ports that are elsewhere too move there
 		}
-	}:
-	default:
-	}
+	})
 }
 
 func (o *observer) portStatus(ctx context.Context, s *session, m *openflow.PortStatus) {

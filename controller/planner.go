@@ -5,9 +5,9 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
-	"github.com/flowtap/flowtap/flowtap"
 	"github.com/flowtap/flowtap/flowtap/pipeline"
 	"github.com/flowtap/flowtap/openflow"
 	"github.com/flowtap/flowtap/openflow/flowset"
@@ -25,27 +25,35 @@ type planner struct {
 
 	// The fields below belong to the goroutine of run.
 	ctx      context.Context
+	work     sync.WaitGroup // what runs beside
 	world    *pipeline.World
 	switches map[openflow.DPID]*swtch // connected, registered or not
 	started  time.Time
 
 	dirty    map[pipeline.Unit]bool // parts to recompute on every switch
-	busy     bool                   // a round or a label write is under way
+	busy     bool                   // a round is under way
 	revision int64                  // of the store, as far as the world has it
+	version  int64                  // grows with every change of the world or of what switches there are
 	done     int64                  // revision that all connected switches have carried out
 	waiters  []waiter
 
-	arrived  map[string]int64                  // ports whose attachments changed, by the revision to carry out
+	numbering   bool      // a label write is under way
+	numberAgain time.Time // not before, since the last one failed
+
+	arrived  map[string]int64                  // ports whose attachments changed, by the version to carry out
 	networks map[string]topology.NetworkStatus // as last written
 	taps     map[string]*tapRecord
-	restate  map[string]int64 // taps to look at, once this revision is carried out
+	restate  map[string]int64  // taps to look at, once this version is carried out
+	drift    map[string]uint64 // repaired so far, by node
+	uses     *tunnelUses
 }
 
-// A swtch is one connected switch and what is known of it.
+// A swtch is one connected switch and what is known of it. One that nobody registered has no
+// node; it is left as it is, which a nil want says, or, after its node was deleted, emptied.
 type swtch struct {
 	session *session
 	ifaces  map[string]openflow.PortNo
-	node    string // "" while nobody registered it
+	node    string
 
 	have, want *flowset.Set // have is nil until the switch was read
 	parts      map[pipeline.Unit]part
@@ -54,8 +62,10 @@ type swtch struct {
 	all        bool // everything may differ
 	epoch      *pipeline.Epoch
 	reading    bool
+	outdated   bool      // what is being read changed meanwhile: read again
 	commits    int       // rounds it took part in, to tell whether an audit overlapped one
 	refused    time.Time // when it last refused a change
+	refusal    string    // why
 	status     topology.NodeStatus
 }
 
@@ -66,6 +76,7 @@ type part struct {
 }
 
 type waiter struct {
+	ctx      context.Context // at its end nobody waits any more
 	revision int64
 	done     chan struct{}
 }
@@ -76,8 +87,15 @@ const refusalPause = 2 * time.Second
 func newPlanner(c *Controller) *planner {
 	return &planner{c: c, log: c.log, inbox: make(chan func(*planner), 4096), world: pipeline.NewWorld(),
 		switches: map[openflow.DPID]*swtch{}, dirty: map[pipeline.Unit]bool{},
-		arrived: map[string]int64{}, networks: map[string]topology.NetworkStatus{}, taps: map[string]*tapRecord{}, restate: map[string]int64{}}
+		arrived: map[string]int64{}, networks: map[string]topology.NetworkStatus{}, taps: map[string]*tapRecord{}, restate: map[string]int64{},
+		drift: map[string]uint64{}, uses: newTunnelUses()}
 }
+
+// beside runs f in a goroutine that run waits for.
+func (p *planner) beside(f func()) { p.work.Go(f) }
+
+// hangUp ends a connection. The planner does not wait for what is still to be written.
+func (p *planner) hangUp(s *session) { p.beside(func() { _ = s.conn.Close() }) }
 
 // post has f called by the planner.
 func (p *planner) post(ctx context.Context, f func(*planner)) {
@@ -89,6 +107,7 @@ func (p *planner) post(ctx context.Context, f func(*planner)) {
 
 func (p *planner) run(ctx context.Context) {
 	p.ctx, p.started = ctx, time.Now()
+	defer p.work.Wait()
 	changes := p.c.store.Follow(ctx)
 	audit := time.NewTicker(p.c.config.AuditInterval)
 	defer audit.Stop()
@@ -118,13 +137,13 @@ func (p *planner) run(ctx context.Context) {
 
 // follow applies a change of the store to the world.
 func (p *planner) follow(b store.Batch) {
+	p.revision = b.Revision
 	if b.Reset {
 		p.forgetMissing(b)
 	}
 	for _, e := range b.Events {
 		p.mark(p.apply(e))
 	}
-	p.revision = b.Revision
 }
 
 func (p *planner) apply(e store.Event) []pipeline.Unit {
@@ -151,11 +170,12 @@ func (p *planner) apply(e store.Event) []pipeline.Unit {
 	case store.CollectionPorts:
 		port, ok := e.Object.(*store.Port)
 		if !ok {
-			p.restateTaps(w.TapsOf(e.ID))
+			p.moved(w.Port(e.ID), nil)
 			return w.DeletePort(e.ID)
 		}
 		if port.Status.State == topology.PortPending && len(port.Status.Attachments) > 0 {
-			p.arrived[e.ID] = p.revision + 1
+			p.version++
+			p.arrived[e.ID] = p.version
 		} else {
 			delete(p.arrived, e.ID)
 		}
@@ -163,12 +183,13 @@ func (p *planner) apply(e store.Event) []pipeline.Unit {
 			old.Status.State = port.Status.State
 			return nil
 		}
-		p.restateTaps(w.TapsOf(e.ID))
-		return w.PutPort(pipeline.Port{ID: e.ID, Num: port.Num, Port: port.Spec, Status: port.Status})
+		now := pipeline.Port{ID: e.ID, Num: port.Num, Port: port.Spec, Status: port.Status}
+		p.moved(w.Port(e.ID), &now)
+		return w.PutPort(now)
 	case store.CollectionTaps:
 		t, ok := e.Object.(*store.Tap)
 		if !ok {
-			delete(p.taps, e.ID)
+			p.tapGone(e.ID)
 			return w.DeleteTap(e.ID)
 		}
 		if e.StatusOnly && p.taps[e.ID] != nil {
@@ -206,6 +227,7 @@ func (p *planner) forgetMissing(b store.Batch) {
 }
 
 func (p *planner) mark(units []pipeline.Unit) {
+	p.version++
 	for _, u := range units {
 		p.dirty[u] = true
 	}
@@ -222,9 +244,10 @@ func (p *planner) nodeOf(n *store.Node) pipeline.Node {
 
 // register gives a connected switch to the node that names it.
 func (p *planner) register(id string, n *store.Node) {
+	p.drift[id] = max(p.drift[id], n.Status.DriftRepaired)
 	for dpid, sw := range p.switches {
 		if sw.node == id && dpid != n.Spec.DatapathID {
-			p.release(sw)
+			p.clear(sw)
 		}
 	}
 	if sw := p.switches[n.Spec.DatapathID]; sw != nil && sw.node != id {
@@ -235,6 +258,7 @@ func (p *planner) register(id string, n *store.Node) {
 }
 
 func (p *planner) unregister(id string) {
+	delete(p.drift, id)
 	for _, sw := range p.switches {
 		if sw.node == id {
 			p.clear(sw)
@@ -281,35 +305,37 @@ func (p *planner) adopt(sw *swtch, node string) {
 	with.TunnelPort = sw.ifaces[n.TunnelInterface]
 	p.mark(p.world.PutNode(with))
 	p.recompute(sw, p.world.Units())
-	sw.status = topology.NodeStatus{State: topology.NodeConnected, Role: "master", Version: sw.session.conn.Desc().Software, TunnelPort: with.TunnelPort}
-	if with.TunnelPort == 0 {
-		sw.status.Reason = "the switch has no port " + n.TunnelInterface + ", so nothing can be sent to other nodes"
-	}
-	p.c.statuses.node(node, sw.status)
+	sw.refused, sw.refusal, sw.outdated = time.Time{}, "", sw.reading
+	sw.status = topology.NodeStatus{State: topology.NodeConnected, Role: "master", Version: sw.session.conn.Desc().Software}
+	p.stateNode(sw)
 	p.keepTunnels()
 	p.read(sw)
 	p.restateTaps(p.world.Taps())
 }
 
-// release leaves a switch that no node names as it is.
-func (p *planner) release(sw *swtch) {
-	sw.node, sw.have, sw.want = "", nil, nil
-}
-
-// clear takes everything of ours off the switch of a node that was deleted, then releases it.
-func (p *planner) clear(sw *swtch) {
-	have, s := sw.have, sw.session
-	p.release(sw)
-	if have == nil {
+// stateNode writes the status of a switch's node.
+func (p *planner) stateNode(sw *swtch) {
+	n := p.world.Node(sw.node)
+	if n == nil {
 		return
 	}
-	go func() {
-		ctx, cancel := context.WithTimeout(p.ctx, commitTimeout)
-		defer cancel()
-		if err := s.conn.Commit(ctx, flowset.Diff(have, &flowset.Set{}).Messages()); err != nil && ctx.Err() == nil {
-			p.log.Error("cannot clear the switch of a deleted node", "dpid", s.dpid, "error", err)
-		}
-	}()
+	st := &sw.status
+	st.TunnelPort, st.Reason, st.DriftRepaired = n.TunnelPort, "", p.drift[sw.node]
+	switch {
+	case sw.refusal != "":
+		st.Reason = "the switch refuses a change: " + sw.refusal
+	case n.TunnelPort == 0:
+		st.Reason = "the switch has no port " + n.TunnelInterface + ", so nothing can be sent to other nodes"
+	}
+	p.c.statuses.node(sw.node, *st)
+}
+
+// clear has everything of ours taken off the switch of a node that was deleted, in the next round.
+func (p *planner) clear(sw *swtch) {
+	sw.node, sw.want = "", &flowset.Set{}
+	sw.parts, sw.all = map[pipeline.Unit]part{}, true
+	sw.refused, sw.refusal = time.Time{}, ""
+	p.keepTunnels()
 }
 
 // portChanged notices a tunnel interface that comes, goes or gets another number.
@@ -333,11 +359,7 @@ func (p *planner) portChanged(s *session, m *openflow.PortStatus) {
 	with := *n
 	with.TunnelPort = sw.ifaces[n.TunnelInterface]
 	p.mark(p.world.PutNode(with))
-	sw.status.TunnelPort, sw.status.Reason = with.TunnelPort, ""
-	if with.TunnelPort == 0 {
-		sw.status.Reason = "the switch lost its port " + n.TunnelInterface
-	}
-	p.c.statuses.node(sw.node, sw.status)
+	p.stateNode(sw)
 	p.restateTaps(p.world.Taps())
 }
 
@@ -398,6 +420,14 @@ func (p *planner) recomputeDirty() {
 	}
 	p.restateNetworks(units)
 	p.dirty = map[pipeline.Unit]bool{}
+	if everything {
+		p.uses.all(p.world)
+	}
+	for _, u := range units {
+		if u.Kind == pipeline.UnitTap {
+			p.uses.tap(p.world, u.ID)
+		}
+	}
 	p.keepTunnels()
 }
 
@@ -423,52 +453,54 @@ func (p *planner) keepTunnels() {
 			ends[sw.node] = endpoint{sw.session, n}
 		}
 	}
-	p.c.tunnels.use(pipeline.Tunnels(p.world), ends)
+	p.c.tunnels.use(p.uses.tunnels(), ends)
 }
 
 // step starts what is due: numbers for labels, then a round. At rest, it lets those go who wait
 // for the world's revision to be carried out.
 func (p *planner) step() {
-	if p.busy {
+	if p.busy || p.numbering {
 		return
 	}
-	if missing := p.world.MissingLabels(); len(missing) > 0 {
+	missing := p.world.MissingLabels()
+	if len(missing) > 0 && time.Now().After(p.numberAgain) {
 		p.number(missing)
 		return
 	}
 	p.recomputeDirty()
-	if p.startRound() {
+	if p.startRound() || len(missing) > 0 {
 		return
 	}
 	if p.settled() {
-		p.restateDue(p.revision)
+		p.restateDue(p.version)
 		p.letGo(p.revision)
 	}
 }
 
 // number gets numbers for label keys.
 func (p *planner) number(keys []string) {
-	p.busy = true
-	go func() {
+	p.numbering = true
+	p.beside(func() {
 		numbers, err := p.c.store.EnsureLabels(p.ctx, keys)
 		p.post(p.ctx, func(p *planner) {
+			p.numbering = false
 			if err != nil {
+				// The regular look tries again; meanwhile switches are kept at what has numbers.
 				p.log.Error("cannot allocate tunnel labels; will try again", "error", err)
-				time.AfterFunc(time.Second, func() { p.post(p.ctx, func(p *planner) { p.busy = false }) })
+				p.numberAgain = time.Now().Add(time.Second)
 				return
 			}
-			p.busy = false
 			for k, n := range numbers {
 				p.mark(p.world.PutLabel(k, n))
 			}
 		})
-	}()
+	})
 }
 
 // settled reports whether every connected, registered switch has been read and differs in nothing.
 func (p *planner) settled() bool {
 	for _, sw := range p.switches {
-		if sw.node != "" && (sw.have == nil || sw.all || len(sw.keys)+len(sw.groups) > 0) && sw.refused.IsZero() {
+		if sw.want != nil && (sw.have == nil || sw.all || len(sw.keys)+len(sw.groups) > 0) && sw.refused.IsZero() {
 			return false
 		}
 	}
@@ -493,16 +525,15 @@ func (p *planner) regular() {
 			p.read(sw)
 		}
 	}
-	for id, t := range p.taps {
-		if t.status.State == flowtap.TapPending || t.status.State == flowtap.TapDegraded || t.status.State == "" {
-			p.restateTaps([]string{id})
-		}
+	if p.c.tunnels.untold.Swap(false) {
+		p.restateTaps(p.world.Taps())
 	}
+	p.waiters = slices.DeleteFunc(p.waiters, func(w waiter) bool { return w.ctx.Err() != nil })
 }
 
 func (p *planner) sinceStart() time.Duration { return time.Since(p.started) }
 
-func (p *planner) tunnelChanged(pipeline.Tunnel) { p.restateTaps(p.world.Taps()) }
+func (p *planner) tunnelChanged(t pipeline.Tunnel) { p.restateTaps(p.uses.by(t)) }
 
 // Settled returns when everything up to a store revision has been carried out on every connected
 // switch and its statuses are written, or ctx ends.
@@ -512,7 +543,7 @@ func (c *Controller) Settled(ctx context.Context, revision int64) error {
 		if p.done >= revision {
 			close(done)
 		} else {
-			p.waiters = append(p.waiters, waiter{revision, done})
+			p.waiters = append(p.waiters, waiter{ctx, revision, done})
 		}
 	})
 	select {

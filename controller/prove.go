@@ -42,7 +42,6 @@ func (c *Controller) prove(ctx context.Context, j *job, cookie uint64) {
 		if via := c.tunnels.node(helper); via != nil && c.proveBySentinel(ctx, j, cookie, helper, via) {
 			took := time.Since(started)
 			c.metrics.proof.Observe(took.Seconds())
-			j.proven = true
 			for {
 				longest := c.longestProof.Load()
 				if int64(took) <= longest || c.longestProof.CompareAndSwap(longest, int64(took)) {

@@ -54,22 +54,23 @@ func (p *planner) read(sw *swtch) {
 	if sw.reading {
 		return
 	}
-	sw.reading = true
-	go func() {
+	sw.reading, sw.outdated = true, false
+	p.beside(func() {
 		r := readSwitch(p.ctx, sw.session.conn)
 		p.post(p.ctx, func(p *planner) {
 			sw.reading = false
-			if p.switches[sw.session.dpid] != sw || sw.node == "" {
-				return
-			}
-			if r.err != nil {
+			switch {
+			case p.switches[sw.session.dpid] != sw || sw.want == nil:
+			case r.err != nil:
 				p.log.Error("cannot read the switch; closing its connection", "node", sw.node, "error", r.err)
-				_ = sw.session.conn.Close()
-				return
+				p.hangUp(sw.session)
+			case sw.outdated:
+				p.read(sw)
+			default:
+				p.know(sw, r)
 			}
-			p.know(sw, r)
 		})
-	}()
+	})
 }
 
 // know takes a reading for what the switch holds.
@@ -81,6 +82,7 @@ func (p *planner) know(sw *swtch, r reading) {
 		}
 	}
 	p.count(sw, r)
+	p.restateTaps(p.world.Taps())
 }
 
 // audit reads every switch back while nothing is changing it. What differs from what it was left
@@ -92,10 +94,13 @@ func (p *planner) audit() {
 		}
 		sw.reading = true
 		commits, busy := sw.commits, p.busy
-		go func() {
+		p.beside(func() {
 			r := readSwitch(p.ctx, sw.session.conn)
 			p.post(p.ctx, func(p *planner) {
 				sw.reading = false
+				if p.switches[sw.session.dpid] == sw && sw.outdated {
+					p.read(sw)
+				}
 				if p.switches[sw.session.dpid] != sw || sw.node == "" || sw.have == nil || r.err != nil {
 					return
 				}
@@ -105,12 +110,13 @@ func (p *planner) audit() {
 				}
 				if drift := flowset.Diff(sw.have, r.set); !drift.Empty() {
 					p.log.Warn("drift: the switch does not hold what it was left with", "node", sw.node, "differences", drift.Len())
-					sw.status.DriftRepaired += uint64(drift.Len())
+					p.drift[sw.node] += uint64(drift.Len())
+					p.stateNode(sw)
 					p.c.metrics.drift.WithLabelValues(sw.node).Add(float64(drift.Len()))
 					sw.have, sw.all = r.set, true
 				}
 			})
-		}()
+		})
 	}
 }
 
@@ -120,8 +126,8 @@ func (p *planner) count(sw *swtch, r reading) {
 	flows, groups := sw.have.Len()
 	if sw.status.Flows != flows || sw.status.Groups != groups || sw.status.ForeignFlows != r.foreign {
 		sw.status.Flows, sw.status.Groups, sw.status.ForeignFlows = flows, groups, r.foreign
+		p.stateNode(sw)
 	}
-	p.c.statuses.node(sw.node, sw.status)
 	p.countTaps()
 	p.c.metrics.count(p.c.counts, p.world)
 }

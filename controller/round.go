@@ -14,19 +14,16 @@ import (
 	"github.com/flowtap/flowtap/openflow/ofconn"
 )
 
-// commitTimeout bounds one phase on one switch; a switch that takes longer loses its connection
-// and is read back when it returns.
-const commitTimeout = 5 * time.Second
-
 // A job is one switch's part in a round.
 type job struct {
 	sw      *swtch
 	session *session
 	node    pipeline.Node
-	have    *flowset.Set // the round's own while it runs
+	have    *flowset.Set      // what the switch held at the start
+	made    []flowset.Changes // carried out
 	phases  [3]flowset.Changes
 	off     flowset.Changes // takes the epoch off
-	proven  bool            // the datapath has been seen to act on the change
+	timeout time.Duration   // of each commit
 	err     error
 }
 
@@ -34,7 +31,7 @@ type job struct {
 func (p *planner) startRound() bool {
 	var jobs []*job
 	for _, sw := range p.switches {
-		if sw.node == "" || sw.have == nil || !sw.refused.IsZero() {
+		if sw.want == nil || sw.have == nil || !sw.refused.IsZero() {
 			continue
 		}
 		var changes flowset.Changes
@@ -48,24 +45,32 @@ func (p *planner) startRound() bool {
 		clear(sw.groups)
 		if !changes.Empty() {
 			jobs = append(jobs, p.newJob(sw, changes))
+			continue
 		}
+		if sw.node == "" {
+			sw.have, sw.want = nil, nil // emptied: from now on it is left alone
+		}
+		p.accepted(sw)
 	}
 	if len(jobs) == 0 {
 		return false
 	}
 	p.busy = true
-	revision, started := p.revision, time.Now()
-	go func() {
+	version, revision, started := p.version, p.revision, time.Now()
+	p.beside(func() {
 		p.c.carryOut(p.ctx, jobs)
-		p.post(p.ctx, func(p *planner) { p.roundDone(jobs, revision, started) })
-	}()
+		p.post(p.ctx, func(p *planner) { p.roundDone(jobs, version, revision, started) })
+	})
 	return true
 }
 
 func (p *planner) newJob(sw *swtch, changes flowset.Changes) *job {
-	j := &job{sw: sw, session: sw.session, node: *p.world.Node(sw.node), have: sw.have}
+	j := &job{sw: sw, session: sw.session, have: sw.have, timeout: p.c.config.CommitTimeout}
+	if n := p.world.Node(sw.node); n != nil {
+		j.node = *n
+	}
 	var overlay pipeline.Overlay
-	if !p.c.config.NoEpochs {
+	if !p.c.config.NoEpochs && sw.node != "" {
 		overlay = sw.epoch.For(p.world, sw.node, sw.want, changes)
 	}
 	on, off := overlay.Over(sw.have, sw.want, changes)
@@ -126,24 +131,51 @@ func (j *job) commit(ctx context.Context, changes flowset.Changes, besides ...op
 	if j.err != nil || changes.Empty() && len(besides) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
+	ctx, cancel := context.WithTimeout(ctx, j.timeout)
 	defer cancel()
 	if j.err = j.session.conn.Commit(ctx, append(changes.Messages(), besides...)); j.err == nil {
-		j.err = j.have.Apply(changes)
+		j.made = append(j.made, changes)
+	}
+}
+
+// took takes note of what a job's switch now holds; false where it has to be read.
+func (p *planner) took(j *job) bool {
+	for _, c := range j.made {
+		if err := j.sw.have.Apply(c); err != nil {
+			p.log.Error("a change did not fit what the switch held", "node", j.node.ID, "error", err)
+			return false
+		}
+	}
+	return true
+}
+
+// accepted takes note that a switch no longer refuses what is asked of it.
+func (p *planner) accepted(sw *swtch) {
+	if sw.refusal != "" {
+		sw.refusal = ""
+		p.stateNode(sw)
 	}
 }
 
 // roundDone takes note of what came of a round.
-func (p *planner) roundDone(jobs []*job, revision int64, started time.Time) {
+func (p *planner) roundDone(jobs []*job, version, revision int64, started time.Time) {
 	p.busy = false
 	p.c.metrics.round.Observe(time.Since(started).Seconds())
 	for _, j := range jobs {
 		j.sw.commits++
-		if p.switches[j.session.dpid] != j.sw || j.sw.node != j.node.ID {
-			continue // gone, or another node's meanwhile
+		sw := j.sw
+		if p.switches[j.session.dpid] != sw || sw.want == nil {
+			continue // gone
+		}
+		if known := sw.have == j.have; !known || !p.took(j) { // another node's meanwhile
+			sw.have, sw.all = nil, true
+			sw.outdated = sw.reading
+			p.read(sw)
+			continue
 		}
 		if j.err == nil {
 			p.c.metrics.commits.WithLabelValues("ok").Inc()
+			p.accepted(sw)
 			continue
 		}
 		var refused *ofconn.CommitError
@@ -151,24 +183,24 @@ func (p *planner) roundDone(jobs []*job, revision int64, started time.Time) {
 		case errors.As(j.err, &refused):
 			p.c.metrics.commits.WithLabelValues("refused").Inc()
 			p.log.Error("the switch refuses a change", "node", j.node.ID, "error", j.err)
-			j.sw.refused, j.sw.all = time.Now(), true
-			j.sw.status.Reason = "the switch refuses a change: " + j.err.Error()
-			p.c.statuses.node(j.node.ID, j.sw.status)
+			sw.refused, sw.refusal, sw.all = time.Now(), j.err.Error(), true
+			p.stateNode(sw)
+			p.restateTaps(p.world.Taps())
 		case p.ctx.Err() == nil:
 			p.c.metrics.commits.WithLabelValues("unknown").Inc()
 			p.log.Warn("the outcome of a change is unknown; the switch will be read back", "node", j.node.ID, "error", j.err)
-			j.sw.have, j.sw.all = nil, true
-			_ = j.session.conn.Close()
+			sw.have, sw.all = nil, true
+			p.hangUp(sw.session)
 		}
 	}
-	if p.revision == revision && len(p.dirty) == 0 {
+	if p.version == version {
 		return // step lets go
 	}
 	for _, sw := range p.switches {
-		if sw.node != "" && sw.have == nil {
+		if sw.want != nil && sw.have == nil {
 			return // left behind
 		}
 	}
-	p.restateDue(revision)
+	p.restateDue(version)
 	p.letGo(revision)
 }

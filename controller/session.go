@@ -86,12 +86,14 @@ func (s *sessions) list() []*session {
 	return all
 }
 
-// serveSwitch has a switch for as long as it is connected.
-func (c *Controller) serveSwitch(ctx context.Context, conn *ofconn.Conn) {
+// serveSwitch has a switch for as long as it is connected, which is while alive lasts, and as
+// long as the controller runs, which ctx says.
+func (c *Controller) serveSwitch(ctx, alive context.Context, conn *ofconn.Conn) {
 	s := &session{dpid: conn.Features().DPID, conn: conn, since: time.Now(), sentinelSeen: make(chan struct{}, 1)}
-	if !c.sessions.add(ctx, s) {
+	if !c.sessions.add(alive, s) {
 		return
 	}
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })() // ends Events
 	log := c.log.With("dpid", s.dpid)
 	log.Info("switch connected", "from", conn.RemoteAddr(), "version", conn.Desc().Software)
 	c.observer.switchUp(ctx, s)
@@ -107,10 +109,8 @@ func (c *Controller) serveSwitch(ctx context.Context, conn *ofconn.Conn) {
 		}
 	}
 	c.sessions.remove(s)
-	// ctx has ended with the connection; those who follow must hear of it all the same.
-	after := context.WithoutCancel(ctx)
-	c.observer.switchDown(after, s)
-	c.planner.post(after, func(p *planner) { p.switchDown(s) })
+	c.observer.switchDown(ctx, s)
+	c.planner.post(ctx, func(p *planner) { p.switchDown(s) })
 	log.Info("switch disconnected", "reason", conn.Err())
 }
 

@@ -72,7 +72,11 @@ func (w *statusWriter) signal() {
 
 // flush waits until everything given so far has been written, or ctx ends.
 func (w *statusWriter) flush(ctx context.Context) {
-	stop := context.AfterFunc(ctx, w.idle.Broadcast)
+	stop := context.AfterFunc(ctx, func() {
+		w.mu.Lock() // so that it does not fall between the condition and the wait
+		defer w.mu.Unlock()
+		w.idle.Broadcast()
+	})
 	defer stop()
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -24,13 +24,22 @@ func (p *planner) tapWanted(t *store.Tap) {
 		p.c.counts.adopt(t.Num, t.Status.Counters)
 	}
 	r.revision = t.Revision
-	p.restate[t.ID] = p.revision + 1
+	p.restateTaps([]string{t.ID})
 }
 
-// restateTaps has the state of contracts looked at once the switches are at rest.
+func (p *planner) tapGone(id string) {
+	if r := p.taps[id]; r != nil {
+		p.c.counts.forget(r.num)
+	}
+	delete(p.taps, id)
+}
+
+// restateTaps has the state of contracts looked at once the switches have carried out what they
+// are asked now.
 func (p *planner) restateTaps(ids []string) {
+	p.version++
 	for _, id := range ids {
-		p.restate[id] = p.revision
+		p.restate[id] = p.version
 	}
 }
 
@@ -41,8 +50,12 @@ func (p *planner) restateDue(upTo int64) {
 		if since > upTo {
 			continue
 		}
+		port := p.world.Port(id)
+		if port != nil && !p.up(port.Status.Node) {
+			continue // another time
+		}
 		delete(p.arrived, id)
-		if port := p.world.Port(id); port != nil && p.up(port.Status.Node) {
+		if port != nil {
 			p.c.statuses.port(id, port.Status)
 		}
 	}
@@ -55,8 +68,11 @@ func (p *planner) restateDue(upTo int64) {
 		if since > upTo {
 			continue
 		}
+		if r != nil && r.status.State == flowtap.TapActive && p.starting() && !p.complete(id) {
+			continue // another time
+		}
 		delete(p.restate, id)
-		if r == nil || p.starting() && !p.complete(id) {
+		if r == nil {
 			continue
 		}
 		st := pipeline.State(p.world, id, r.status.State, health)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/flowtap/flowtap/flowtap/pipeline"
@@ -23,6 +24,7 @@ const (
 type tunnels struct {
 	metrics *metrics
 	changed chan pipeline.Tunnel // one that answered first, or stopped; read by the planner
+	untold  atomic.Bool          // changed was full
 
 	mu   sync.Mutex // guards all
 	all  map[[2]openflow.DPID]*tunnel
@@ -186,6 +188,7 @@ func (t *tunnels) tell(name pipeline.Tunnel) {
 	select {
 	case t.changed <- name:
 	default:
+		t.untold.Store(true)
 	}
 }
 

@@ -223,3 +223,15 @@ func (l *link) close() {
 		_ = l.nc.Close()
 	})
 }
+
+// PortNamed is the number of a port, zero where there is none.
+func (s *Switch) PortNamed(name string) openflow.PortNo {
+	s.fabric.mu.Lock()
+	defer s.fabric.mu.Unlock()
+	for no, n := range s.ports {
+		if n == name {
+			return no
+		}
+	}
+	return 0
+}
