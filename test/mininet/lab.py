@@ -36,16 +36,17 @@ class Lab:
         if os.geteuid() != 0:
             raise PermissionError("the lab makes network namespaces: run it as root")
         setLogLevel("warning")
-        registry.remove_stale()
         self.count, self.tunnel, self.keep_logs = nodes, tunnel, keep_logs
-        subnet = free_subnet()
-        self.name = f"ftlab{subnet}"
+        with registry.locked():
+            registry.remove_stale()
+            subnet = free_subnet()
+            self.name = f"ftlab{subnet}"
+            self.directory = tempfile.mkdtemp(prefix=f"{self.name}-", dir="/tmp")
+            self.entry = registry.Entry(f"{self.name}-{os.getpid()}", self.directory)
+        os.chmod(self.directory, 0o755)
         self.mgmt = f"10.255.{subnet}"
         self.controller_ip = f"{self.mgmt}.1"
         self.openflow_addr = f"{self.controller_ip}:6653"
-        self.directory = tempfile.mkdtemp(prefix=f"{self.name}-", dir="/tmp")
-        os.chmod(self.directory, 0o755)
-        self.entry = registry.Entry(f"{self.name}-{os.getpid()}", self.directory)
         self.net = None
         self.underlay = None
         self.nodes = {}
@@ -283,10 +284,11 @@ mnexec -a {new.pid} sh -c 'ip link set dev {name} up; exec ovs-vsctl --timeout=2
 
 
 def free_subnet():
-    """The first K for which nothing in this namespace uses 10.255.K.0/24."""
+    """The first K for which nothing in this namespace uses 10.255.K.0/24, and no lab is about to."""
     used = run(["ip", "-o", "-4", "addr"])
+    taken = {name.split("-")[0] for name in registry.names()}
     for k in range(256):
-        if f" 10.255.{k}." not in used:
+        if f" 10.255.{k}." not in used and f"ftlab{k}" not in taken:
             return k
     raise RuntimeError("all of 10.255.0.0/16 is in use here")
 

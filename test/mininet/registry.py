@@ -6,6 +6,7 @@ without tearing down is removed by the next one, or by `lab.py cleanup`.
 """
 
 import contextlib
+import fcntl
 import glob
 import json
 import os
@@ -49,6 +50,22 @@ def wait_gone(processes, timeout=5.0):
         if not left or time.monotonic() > deadline:
             return left
         time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def locked():
+    """Only one lab at a time chooses its name; the lock goes with the process."""
+    fd = os.open(os.path.dirname(DIR), os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def names():
+    """The names of the labs that have a file here."""
+    return [os.path.basename(path)[: -len(".json")] for path in glob.glob(os.path.join(DIR, "*.json"))]
 
 
 class Entry:
