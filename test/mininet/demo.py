@@ -298,7 +298,7 @@ def main():
     screen = Screen()
     print("FlowTap: three cloud nodes, a DVD rental of seven VMs, and a security VM that watches it.", flush=True)
     lab = Lab(3, args.tunnel)
-    mine = record.Record(lab.name, lab.directory)
+    mine = record.Record(lab.name)
     code, keeping = 1, False
     try:
         with removed(lab, screen, mine):
@@ -325,7 +325,7 @@ class Failure(Exception):
 
 def conclude(demo, screen):
     if demo.verdict.wrong:
-        screen.step(f"{len(demo.verdict.wrong)} things were WRONG: {'; '.join(demo.verdict.wrong)}")
+        screen.step("WRONG, see above: " + "; ".join(demo.verdict.wrong))
         return 1
     screen.step("every number was right")
     return 0
@@ -344,6 +344,9 @@ def removed(lab, screen, mine):
             with open(log, errors="replace") as f:
                 screen.more("the end of flowtapd's log:\n" + "".join(f.readlines()[-20:]))
         raise Failure from e
+    except BaseException:
+        screen.step("stopped")
+        raise
     finally:
         screen.step("removing everything")
         pids = [p.pid for p in (lab.net.hosts if lab.net else [])]

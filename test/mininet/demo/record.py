@@ -16,12 +16,12 @@ PATIENCE = 30  # seconds for a demo to clean up after itself
 class Record:
     """One demo's file, named after its lab."""
 
-    def __init__(self, name, server):
+    def __init__(self, name):
         os.makedirs(DIR, exist_ok=True)
         self.path = os.path.join(DIR, name + ".json")
         me = os.getpid()
         with open(self.path + ".new", "w") as f:
-            json.dump({"name": name, "server": server, "owner": [me, registry.start_time(me)]}, f)
+            json.dump({"name": name, "owner": [me, registry.start_time(me)]}, f)
         os.replace(self.path + ".new", self.path)
 
     def remove(self):
