@@ -3,7 +3,6 @@ package controller
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -22,7 +21,6 @@ import (
 	"github.com/flowtap/flowtap/flowtap/pipeline"
 	"github.com/flowtap/flowtap/openflow"
 	"github.com/flowtap/flowtap/openflow/flowset"
-	"github.com/flowtap/flowtap/openflow/ofconn"
 	"github.com/flowtap/flowtap/openflow/ofsim/simswitch"
 	"github.com/flowtap/flowtap/store"
 	"github.com/flowtap/flowtap/topology"
@@ -304,6 +302,8 @@ func (l *lab) world() (*pipeline.World, store.Batch) {
 	ctx, cancel := context.WithCancel(l.ctx())
 	defer cancel()
 	w := pipeline.NewWorld()
+	_, _, err := l.store.Taps().List(ctx) // everything written so far is in what follows
+	require.NoError(l.t, err)
 	b := <-l.store.Follow(ctx)
 	for _, e := range b.Events {
 		switch o := e.Object.(type) {
@@ -451,6 +451,3 @@ func (l *lab) checkTap(w *pipeline.World, o *store.Tap, connected map[string]boo
 	}
 	return nil
 }
-
-var _ = errors.New
-var _ ofconn.Config

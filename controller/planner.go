@@ -40,12 +40,13 @@ type planner struct {
 	numbering   bool      // a label write is under way
 	numberAgain time.Time // not before, since the last one failed
 
-	arrived  map[string]int64                  // ports whose attachments changed, by the version to carry out
-	networks map[string]topology.NetworkStatus // as last written
-	taps     map[string]*tapRecord
-	restate  map[string]int64  // taps to look at, once this version is carried out
-	drift    map[string]uint64 // repaired so far, by node
-	uses     *tunnelUses
+	arrived   map[string]int64                  // ports whose attachments changed, by the version to carry out
+	networks  map[string]topology.NetworkStatus // as last written
+	taps      map[string]*tapRecord
+	restate   map[string]int64  // taps to look at, once this version is carried out
+	drift     map[string]uint64 // repaired so far, by node
+	uses      *tunnelUses
+	lingering bool // tunnels may be kept that nothing uses any more
 }
 
 // A swtch is one connected switch and what is known of it. One that nobody registered has no
@@ -291,7 +292,7 @@ func (p *planner) switchDown(s *session) {
 		sw.status.State, sw.status.Role = topology.NodeDisconnected, ""
 		p.c.statuses.node(sw.node, sw.status)
 		p.restateTaps(p.world.Taps())
-		p.keepTunnels()
+		p.keepTunnels(false)
 	}
 }
 
@@ -305,10 +306,10 @@ func (p *planner) adopt(sw *swtch, node string) {
 	with.TunnelPort = sw.ifaces[n.TunnelInterface]
 	p.mark(p.world.PutNode(with))
 	p.recompute(sw, p.world.Units())
-	sw.refused, sw.refusal, sw.outdated = time.Time{}, "", sw.reading
+	sw.refused, sw.refusal = time.Time{}, ""
 	sw.status = topology.NodeStatus{State: topology.NodeConnected, Role: "master", Version: sw.session.conn.Desc().Software}
 	p.stateNode(sw)
-	p.keepTunnels()
+	p.keepTunnels(false)
 	p.read(sw)
 	p.restateTaps(p.world.Taps())
 }
@@ -335,7 +336,7 @@ func (p *planner) clear(sw *swtch) {
 	sw.node, sw.want = "", &flowset.Set{}
 	sw.parts, sw.all = map[pipeline.Unit]part{}, true
 	sw.refused, sw.refusal = time.Time{}, ""
-	p.keepTunnels()
+	p.keepTunnels(false)
 }
 
 // portChanged notices a tunnel interface that comes, goes or gets another number.
@@ -428,7 +429,7 @@ func (p *planner) recomputeDirty() {
 			p.uses.tap(p.world, u.ID)
 		}
 	}
-	p.keepTunnels()
+	p.keepTunnels(false)
 }
 
 // restateNetworks writes the status of networks that may have changed.
@@ -445,15 +446,16 @@ func (p *planner) restateNetworks(units []pipeline.Unit) {
 	}
 }
 
-// keepTunnels says which tunnels are in use.
-func (p *planner) keepTunnels() {
+// keepTunnels says which tunnels are in use; with alone, that others are not.
+func (p *planner) keepTunnels(alone bool) {
+	p.lingering = !alone
 	ends := map[string]endpoint{}
 	for _, sw := range p.switches {
 		if n := p.world.Node(sw.node); n != nil {
 			ends[sw.node] = endpoint{sw.session, n}
 		}
 	}
-	p.c.tunnels.use(p.uses.tunnels(), ends)
+	p.c.tunnels.use(p.uses.tunnels(), ends, alone)
 }
 
 // step starts what is due: numbers for labels, then a round. At rest, it lets those go who wait
@@ -474,6 +476,9 @@ func (p *planner) step() {
 	if p.settled() {
 		p.restateDue(p.version)
 		p.letGo(p.revision)
+		if p.lingering {
+			p.keepTunnels(true)
+		}
 	}
 }
 

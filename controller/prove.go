@@ -37,9 +37,8 @@ func (c *Controller) prove(ctx context.Context, j *job, cookie uint64) {
 		return
 	}
 	started := time.Now()
-	helper := c.tunnels.helper(j.session.dpid)
-	if cookie != 0 && helper != nil {
-		if via := c.tunnels.node(helper); via != nil && c.proveBySentinel(ctx, j, cookie, helper, via) {
+	if helpers := c.tunnels.helpers(j.session.dpid); cookie != 0 && len(helpers) > 0 {
+		if c.proveBySentinel(ctx, j, cookie, helpers) {
 			took := time.Since(started)
 			c.metrics.proof.Observe(took.Seconds())
 			for {
@@ -58,10 +57,9 @@ func (c *Controller) prove(ctx context.Context, j *job, cookie uint64) {
 	}
 }
 
-func (c *Controller) proveBySentinel(ctx context.Context, j *job, cookie uint64, helper *session, via *pipeline.Node) bool {
+func (c *Controller) proveBySentinel(ctx context.Context, j *job, cookie uint64, helpers []helper) bool {
 	ctx, cancel := context.WithTimeout(ctx, sentinelTimeout)
 	defer cancel()
-	frame := &openflow.PacketOut{Actions: pipeline.SendTunnelled(via, &j.node, pipeline.LabelSentinel), Data: probeFrame(helper.dpid, j.session.dpid)}
 	tick := time.NewTicker(sentinelEvery)
 	defer tick.Stop()
 	for round := 0; ; {
@@ -74,8 +72,12 @@ func (c *Controller) proveBySentinel(ctx context.Context, j *job, cookie uint64,
 				return false
 			}
 		}
-		if helper.conn.Send(ctx, frame) != nil {
-			return false
+		for _, h := range helpers {
+			// One that takes nothing more keeps nobody waiting.
+			soon, cancel := context.WithTimeout(ctx, sentinelEvery)
+			_ = h.session.conn.Send(soon, &openflow.PacketOut{Data: probeFrame(h.session.dpid, j.session.dpid),
+				Actions: pipeline.SendTunnelled(h.node, &j.node, pipeline.LabelSentinel)})
+			cancel()
 		}
 		select {
 		case <-j.session.sentinelSeen:

@@ -51,7 +51,8 @@ func readSwitch(ctx context.Context, conn *ofconn.Conn) reading {
 
 // read finds out what a switch holds, after it connected or when an outcome is in doubt.
 func (p *planner) read(sw *swtch) {
-	if sw.reading {
+	if sw.reading { // again then, since this one may have begun too early
+		sw.outdated = true
 		return
 	}
 	sw.reading, sw.outdated = true, false

@@ -169,7 +169,6 @@ func (p *planner) roundDone(jobs []*job, version, revision int64, started time.T
 		}
 		if known := sw.have == j.have; !known || !p.took(j) { // another node's meanwhile
 			sw.have, sw.all = nil, true
-			sw.outdated = sw.reading
 			p.read(sw)
 			continue
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/flowtap/flowtap/flowtap"
 	"github.com/flowtap/flowtap/flowtap/pipeline"
 	"github.com/flowtap/flowtap/openflow"
+	"github.com/flowtap/flowtap/openflow/flowset"
 	"github.com/flowtap/flowtap/openflow/ofsim"
 	"github.com/flowtap/flowtap/openflow/ofsim/simswitch"
 	"github.com/flowtap/flowtap/topology"
@@ -50,7 +51,11 @@ func TestTapBecomesActiveWithItsFlowsInPlace(t *testing.T) {
 	l := shop(t, quick())
 	revision := l.tap("t1", copyTap("web", "ids", flowtap.Both))
 	st := l.becomes("t1", flowtap.TapActive, "")
-	require.NoError(t, l.check(), "when it is said to be active, everything is in place")
+	then := []*flowset.Set{l.sws[0].Set(), l.sws[1].Set(), l.sws[2].Set()}
+	l.quiet()
+	for i, sw := range l.sws {
+		require.True(t, then[i].Equal(sw.Set()), "when it was said to be active, everything was in place on %v", sw.DPID())
+	}
 	require.Equal(t, fmt.Sprint(revision), st.Revision)
 	require.Equal(t, "n1", st.SrcNode)
 	require.Equal(t, "n3", st.DstNode)
@@ -257,7 +262,12 @@ func TestNodesComeAndGo(t *testing.T) {
 	for range 3 {
 		l.node(sw) // adopted
 		l.quiet()
-		require.Empty(t, l.ctl.Unregistered())
+		l.eventually(func() error {
+			if got := l.ctl.Unregistered(); len(got) > 0 {
+				return fmt.Errorf("unregistered: %+v", got)
+			}
+			return nil
+		})
 		require.Equal(t, topology.PortActive, l.portStatus("web").State)
 		require.NoError(t, sw.Tamper(&openflow.FlowMod{Flow: openflow.Flow{Priority: 9, Cookie: 0xabc}}))
 		require.NoError(t, l.store.Nodes().Delete(l.ctx(), "n1", 0))
@@ -268,7 +278,12 @@ func TestNodesComeAndGo(t *testing.T) {
 			}
 			return nil
 		})
-		require.Len(t, l.ctl.Unregistered(), 1)
+		l.eventually(func() error {
+			if got := l.ctl.Unregistered(); len(got) != 1 {
+				return fmt.Errorf("unregistered: %+v", got)
+			}
+			return nil
+		})
 	}
 }
 

@@ -1,8 +1,10 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,8 +55,9 @@ type endpoint struct {
 }
 
 // use says which tunnels to keep warm. What is known of those that stay is kept, unless their
-// switch reconnected or their address changed.
-func (t *tunnels) use(in map[pipeline.Tunnel]bool, ends map[string]endpoint) {
+// switch reconnected or their address changed. Others stay too, where both ends are as they were,
+// unless alone is set: a change that ends the use of a tunnel is best proven through it.
+func (t *tunnels) use(in map[pipeline.Tunnel]bool, ends map[string]endpoint, alone bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.ends = map[*session]*pipeline.Node{}
@@ -75,8 +78,8 @@ func (t *tunnels) use(in map[pipeline.Tunnel]bool, ends map[string]endpoint) {
 		}
 		t.all[key] = &tunnel{name: name, from: from.session, actions: actions, pause: probeFirst}
 	}
-	for key := range t.all {
-		if !keep[key] {
+	for key, x := range t.all {
+		if !keep[key] && (alone || ends[x.name.From].session != x.from || ends[x.name.To].session == nil) {
 			delete(t.all, key)
 		}
 	}
@@ -91,13 +94,6 @@ func sameActions(a, b []openflow.Action) bool {
 	return len(a) == len(b)
 }
 
-// node gives the node of a connected switch.
-func (t *tunnels) node(s *session) *pipeline.Node {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.ends[s]
-}
-
 // warm reports whether a tunnel answers.
 func (t *tunnels) warm(from, to openflow.DPID) bool {
 	t.mu.Lock()
@@ -106,17 +102,27 @@ func (t *tunnels) warm(from, to openflow.DPID) bool {
 	return x != nil && x.warm
 }
 
-// helper gives a switch whose tunnel to another answers.
-func (t *tunnels) helper(to openflow.DPID) *session {
+// A helper is a switch whose tunnel to another answers.
+type helper struct {
+	session *session
+	node    *pipeline.Node
+}
+
+// maxHelpers bounds the switches that prove a change of one. More than one, because a switch that
+// hangs is not known to for some time.
+const maxHelpers = 3
+
+// helpers gives switches whose tunnels to another answer.
+func (t *tunnels) helpers(to openflow.DPID) (all []helper) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var best *session
 	for key, x := range t.all {
-		if key[1] == to && x.warm && (best == nil || x.from.dpid < best.dpid) {
-			best = x.from
+		if n := t.ends[x.from]; key[1] == to && x.warm && n != nil {
+			all = append(all, helper{x.from, n})
 		}
 	}
-	return best
+	slices.SortFunc(all, func(a, b helper) int { return cmp.Compare(a.session.dpid, b.session.dpid) })
+	return all[:min(len(all), maxHelpers)]
 }
 
 func (t *tunnels) run(ctx context.Context) {
