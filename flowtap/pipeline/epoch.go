@@ -208,11 +208,10 @@ func (g *gateFinder) wanted(f *openflow.Flow) bool {
 func (g *gateFinder) flooding(label uint32) bool {
 	net, here := reg(RegNetwork, label), reg(RegOrigin, originLocal)
 	ok := g.add(classMulticast, &openflow.Flow{Table: TableForward, Priority: prioMulticast, Match: match(net, here, multicast())})
-	if !g.add(classUnknown, &openflow.Flow{Table: TableForward, Priority: prioUnknown, Match: match(net, here)}) {
-		if gw := g.w.gateway(g.w.networkByLabel(label)); gw != nil {
-			if at := g.w.attachment(gw, g.node); at != 0 {
-				g.add(classUnknown, &openflow.Flow{Table: TableForward, Priority: prioUnknownGW, Match: match(net, here, inPort(at))})
-			}
+	ok = g.add(classUnknown, &openflow.Flow{Table: TableForward, Priority: prioUnknown, Match: match(net, here)}) && ok
+	if gw := g.w.gateway(g.w.networkByLabel(label)); gw != nil {
+		if at := g.w.attachment(gw, g.node); at != 0 {
+			g.add(classUnknown, &openflow.Flow{Table: TableForward, Priority: prioUnknownGW, Match: match(net, here, inPort(at))})
 		}
 	}
 	return ok
@@ -229,7 +228,10 @@ func (g *gateFinder) deliveries(out openflow.PortNo) bool {
 		ok = g.add(classUnicast, &openflow.Flow{Table: TableForward, Priority: prioUnicast, Match: match(net, mac(openflow.FieldEthDst, m))}) || ok
 	}
 	if p.Kind == topology.KindGateway {
-		ok = g.add(classUnknown, &openflow.Flow{Table: TableForward, Priority: prioUnknown, Match: match(net)}) || ok
+		for _, origin := range []uint32{originLocal, originTunnel} {
+			f := openflow.Flow{Table: TableForward, Priority: prioUnknown, Match: match(net, reg(RegOrigin, origin))}
+			ok = g.add(classUnknown, &f) || ok
+		}
 	}
 	return ok
 }

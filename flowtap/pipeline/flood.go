@@ -16,30 +16,29 @@ func (b *builder) flooding(id string, label uint32) {
 	local, remote := b.floodGroups(id, label)
 	toLocal := []openflow.Action{openflow.ApplyGroup{ID: local}}
 	toAll := append(b.floodProgram(id, label), openflow.ApplyGroup{ID: local}, openflow.ApplyGroup{ID: remote})
-	net, fromHere, fromTunnel := reg(RegNetwork, label), reg(RegOrigin, originLocal), reg(RegOrigin, originTunnel)
+	net, fromHere := reg(RegNetwork, label), reg(RegOrigin, originLocal)
 	add := func(priority uint16, actions []openflow.Action, fields ...openflow.MatchField) {
 		b.flow(openflow.Flow{Table: TableForward, Priority: priority, Cookie: cookie, Match: match(append(fields, net)...), Apply: actions})
 	}
+	add(prioFlooded, toLocal, reg(RegOrigin, originFlooded))
 	add(prioMulticast, toAll, fromHere, multicast())
-	add(prioMulticast, toLocal, fromTunnel, multicast())
 
 	gw := b.w.gateway(id)
 	if gw == nil {
 		add(prioUnknown, toAll, fromHere)
-		add(prioUnknown, toLocal, fromTunnel)
 		return
 	}
 	// Unknown destinations are behind the gateway, but for the gateway itself.
-	here := b.w.attachment(gw, b.n.ID)
-	if here != 0 {
+	if here := b.w.attachment(gw, b.n.ID); here != 0 {
 		add(prioUnknownGW, toAll, fromHere, inPort(here))
 	}
-	if gw.Status.Node != b.n.ID {
-		add(prioUnknownGW, toLocal, fromTunnel)
+	// From here it is the same flow as without a gateway, so that one change turns flooding off or
+	// on together with the copies that belong to it (Phases).
+	for _, from := range []openflow.MatchField{fromHere, reg(RegOrigin, originTunnel)} {
+		f := b.reach(gw)
+		f.Priority, f.Cookie, f.Match = prioUnknown, cookie, match(net, from)
+		b.flow(f)
 	}
-	f := b.reach(gw)
-	f.Priority, f.Cookie, f.Match = prioUnknown, cookie, match(net)
-	b.flow(f)
 }
 
 // floodGroups makes the two groups of a network: this node's members, and the other nodes.
@@ -63,7 +62,7 @@ func (b *builder) floodGroups(id string, label uint32) (local, remote openflow.G
 	}
 	if b.n.TunnelPort != 0 {
 		for _, n := range sortedKeys(nodes) {
-			toNodes = append(toNodes, bucket(tunnelTo(b.w.nodes[n]), openflow.Resubmit{Port: openflow.PortInPort, Table: TableEncap}))
+			toNodes = append(toNodes, bucket(set(RegOrigin, originFlooding), tunnelTo(b.w.nodes[n]), openflow.Resubmit{Port: openflow.PortInPort, Table: TableEncap}))
 		}
 	}
 	b.group(local, toPorts...)

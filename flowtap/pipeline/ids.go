@@ -12,6 +12,12 @@ const (
 	LabelSentinel = 2 // datapath barrier, to the controller
 )
 
+// LabelFlooded is set in a network's tunnel label for flooded frames; labels are below it. What
+// is to become of a frame is settled where it enters, and this tells the other nodes: they do not
+// decide again, by tables that may be older or newer, whether its destination is known. A frame
+// that was flooded has its copies already; one that was sent to a single port has not.
+const LabelFlooded = 1 << 23
+
 // Label keys, as kept in the store: one 24-bit number each.
 func NetworkLabel(network string) string       { return "net/" + network }
 func MonitorLabel(port string) string          { return "dst/" + port }

@@ -166,7 +166,7 @@ func compare(w *World, s sender, fr frame, v verdict, r ofsim.Result) error {
 		}
 	}
 	for to, why := range due {
-		if got[to] == 0 && !(v.astray && v.receivers[to]) {
+		if got[to] == 0 {
 			return fmt.Errorf("%s at %v did not get it: %s", who[to], to, why)
 		}
 	}

@@ -19,6 +19,8 @@ func (b *builder) network(id string) {
 func (b *builder) labelsOf(id string, label uint32) {
 	cookie := Cookie(KindNetwork, label)
 	b.crossing(label, label, 0, cookie)
+	b.toTunnel(label|LabelFlooded, cookie, reg(RegNetwork, label), reg(RegOrigin, originFlooding))
+	b.fromTunnel(label|LabelFlooded, cookie, TableForward, set(RegNetwork, label), set(RegOrigin, originFlooded))
 	for _, monitor := range b.w.seenBy(id) {
 		dst := b.w.labels[MonitorLabel(monitor)]
 		if seen := b.w.labels[SeenLabel(id, monitor)]; seen != 0 && dst != 0 {
@@ -38,9 +40,16 @@ func (b *builder) crossing(tunnelLabel, network, seen uint32, cookie uint64) {
 		actions = append(actions, set(RegSeenBy, seen), openflow.Set(openflow.FieldTunnelID, uint64(network)))
 	}
 	b.fromTunnel(tunnelLabel, cookie, TableSender, actions...)
-	b.flow(openflow.Flow{Table: TableEncap, Priority: prioUnknown, Cookie: cookie,
-		Match: match(reg(RegNetwork, network), reg(RegSeenBy, seen)),
-		Apply: []openflow.Action{openflow.Set(openflow.FieldTunnelID, uint64(tunnelLabel)), openflow.Output{Port: b.n.TunnelPort}}})
+	b.toTunnel(tunnelLabel, cookie, reg(RegNetwork, network), reg(RegSeenBy, seen), reg(RegOrigin, originLocal))
+}
+
+// toTunnel sends frames under a label, to the node that tun_dst names.
+func (b *builder) toTunnel(label uint32, cookie uint64, fields ...openflow.MatchField) {
+	if b.n.TunnelPort == 0 {
+		return
+	}
+	b.flow(openflow.Flow{Table: TableEncap, Priority: prioUnknown, Cookie: cookie, Match: match(fields...),
+		Apply: []openflow.Action{openflow.Set(openflow.FieldTunnelID, uint64(label)), openflow.Output{Port: b.n.TunnelPort}}})
 }
 
 // seenBy gives the monitors that contracts of a network copy sent frames to, sorted.

@@ -37,9 +37,6 @@ type verdict struct {
 	mayCopy map[string]bool
 	// sender and receiver contracts in force, by port: what the interleaving test compares.
 	governs map[governed]string // monitor
-	// anything: where a gateway that is in two places sends from the inactive one, what it sends to
-	// unknown destinations may go astray until it has arrived.
-	astray bool
 }
 
 // governed names a port and a direction.
@@ -240,12 +237,6 @@ func (o oracle) judge(p *Port, node string, f frame) verdict {
 	case !f.multicast() && gw != nil && gw != p:
 		o.deliver(&v, p, node, gw, sent, f, copyTo)
 	default:
-		if v.astray = gw == p && !f.multicast() && node != p.Status.Node; v.astray {
-			v.mayReceive[o.active(p)] = true
-			for _, t := range o.w.Taps() {
-				copyTo(v.mayCopy, o.w.Tap(t).Dst)
-			}
-		}
 		o.flood(&v, p, node, sent, f, copyTo)
 	}
 	return v

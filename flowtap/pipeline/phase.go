@@ -30,7 +30,7 @@ func Phases(c flowset.Changes) (first, rest, last flowset.Changes) {
 		switch {
 		case receives(&f):
 			last.FlowDelete = append(last.FlowDelete, f)
-		case floods(&f) && restated(&f, c.FlowAdd):
+		case f.Table == TableFlood, floods(&f):
 			first.FlowDelete = append(first.FlowDelete, f)
 		default:
 			rest.FlowDelete = append(rest.FlowDelete, f)
@@ -70,17 +70,6 @@ func receives(f *openflow.Flow) bool {
 func floods(f *openflow.Flow) bool {
 	origin, ok := value(f.Match, RegOrigin)
 	return f.Table == TableForward && ok && origin == originLocal
-}
-
-// restated reports whether a flow goes only because an epoch states it one priority lower, or
-// comes back one higher.
-func restated(f *openflow.Flow, adds []openflow.Flow) bool {
-	for _, a := range adds {
-		if a.Table == f.Table && (a.Priority+1 == f.Priority || a.Priority == f.Priority+1) && floods(&a) {
-			return true
-		}
-	}
-	return false
 }
 
 func part(flows []openflow.Flow, is func(*openflow.Flow) bool) (yes, no []openflow.Flow) {

@@ -24,7 +24,7 @@ var (
 	RegNetwork = openflow.FieldReg(0) // label of the frame's network
 	RegOut     = openflow.FieldReg(1) // port number to deliver to
 	RegSeenBy  = openflow.FieldReg(2) // label of the destination that has a copy already
-	RegOrigin  = openflow.FieldReg(3) // originLocal or originTunnel
+	RegOrigin  = openflow.FieldReg(3) // where the frame comes from and how, originLocal and so on
 	RegDeliver = openflow.FieldReg(4) // label of the monitor that a tunnelled copy is for
 	RegCopied  = openflow.FieldReg(5) // flood: label of the destination copied to last
 	RegStage   = openflow.FieldReg(6) // flood: label of the destination being considered
@@ -34,8 +34,10 @@ var (
 
 // Values of RegOrigin.
 const (
-	originLocal  = 0
-	originTunnel = 1
+	originLocal    = 0
+	originTunnel   = 1 // by tunnel, to one port
+	originFlooded  = 2 // by tunnel, to all members here
+	originFlooding = 3 // from here, on its way to other nodes' members
 )
 
 // Bits of RegClaims: frames of such a port are checked against what other ports declare.
@@ -53,7 +55,7 @@ type Table struct {
 	// every field of a frame besides.
 	Context  []openflow.Field
 	Contract bool
-	// Next lists the tables reached by goto, Resubmits those looked up on the way.
+	// Next lists the tables reached by goto, Resubmits those looked up on the way, by groups too.
 	Next, Resubmits []openflow.TableID
 	// Miss says what happens to a frame that no flow matches.
 	Miss string
@@ -75,7 +77,7 @@ var Tables = []Table{
 	{ID: TableTapOut, Name: "tap-out", Context: []openflow.Field{openflow.FieldInPort}, Contract: true,
 		Next: []openflow.TableID{TableForward}, Miss: "forward"},
 	{ID: TableForward, Name: "forward", Context: []openflow.Field{RegNetwork, RegOrigin, openflow.FieldInPort, openflow.FieldEthDst, openflow.FieldPktMark},
-		Next: []openflow.TableID{TableTapIn, TableEncap, TableOutput}, Resubmits: []openflow.TableID{TableFlood}, Miss: "drop: not this node's network"},
+		Next: []openflow.TableID{TableTapIn, TableEncap, TableOutput}, Resubmits: []openflow.TableID{TableFlood, TableEncap, TableOutput}, Miss: "drop: not this node's network"},
 	{ID: TableFlood, Name: "flood", Context: []openflow.Field{RegNetwork, RegSeenBy, RegCopied, RegStage, RegTarget, openflow.FieldInPort}, Contract: true,
 		Miss: "no copy"},
 	{ID: TableTapIn, Name: "tap-in", Context: []openflow.Field{RegOut, RegSeenBy, RegOrigin, openflow.FieldInPort}, Contract: true,
@@ -93,6 +95,7 @@ const (
 	prioClassify = 100
 	prioMiss     = 1 // above the priority 0 that a switch in stand-alone mode fills by itself
 
+	prioFlooded   = 110
 	prioUnicast   = 100
 	prioMulticast = 90
 	prioUnknownGW = 20 // unknown destinations in the presence of a gateway

@@ -1,0 +1,259 @@
+package pipeline
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/flowtap/flowtap/flowtap"
+	"github.com/flowtap/flowtap/openflow/ofsim"
+)
+
+var interleavingCases = flag.Int("interleaving.cases", 600, "worlds that TestInterleaving changes four times each; a tenth of it with -short or the race detector")
+
+// TestInterleaving changes worlds, and lets the switches carry out the bundles of each change in
+// random order. After every single bundle frames are sent, and nothing of a contract may pass
+// unseen (transit).
+func TestInterleaving(t *testing.T) {
+	states, frames := 0, 0
+	rapidly(t, cases(*interleavingCases), func(rt *rapid.T) {
+		drawn(rt, func(d draws) *lab {
+			l := d.world()
+			f, err := newFleet(l.w)
+			if err != nil {
+				rt.Fatalf("%v\n%s", err, describe(l.w))
+			}
+			for range 4 {
+				x := transit{before: snapshot(l.w), fabric: f.fabric}
+				for range 1 + d.n(2) {
+					did, _ := d.change(l)
+					x.story = append(x.story, did)
+				}
+				l.number()
+				x.after = snapshot(l.w)
+				f.plug(x.before, x.after)
+				stages, err := f.plan(l.w)
+				if err != nil {
+					rt.Fatalf("%v\n%s", err, x)
+				}
+				x.look(rt, d, 3)
+				for _, stage := range stages {
+					for len(stage) > 0 {
+						i := d.n(len(stage))
+						if err := f.commit(l.w, stage[i]); err != nil {
+							rt.Fatalf("%v\n%s", err, x)
+						}
+						x.story = append(x.story, fmt.Sprintf("%s %s", stage[i].node, stage[i].name))
+						stage = slices.Delete(stage, i, i+1)
+						states++
+						frames += x.look(rt, d, 5)
+					}
+				}
+				if err := f.settled(l.w); err != nil {
+					rt.Fatalf("%v\n%s", err, x)
+				}
+			}
+			return l
+		})
+	})
+	t.Logf("%d states, %d frames", states, frames)
+}
+
+// A transit is the time between two worlds, in which some switches are where they should be and
+// others are not yet. Ports are plugged as in the world after: the controller learns of them late.
+//
+// What may happen meanwhile and not at rest:
+//   - a frame is lost, or goes where it would before or after;
+//   - a monitor gets a frame that is not due, or twice, if it was or will be due;
+//   - what a port sends that neither world has contracts for is nobody's concern.
+//
+// What may not: a frame of a contract that both worlds have is delivered, or was sent and is
+// delivered to anybody, while the monitor gets nothing, unless the monitor itself was unplugged
+// from where it was; a port that is new is served before its contracts are.
+type transit struct {
+	before, after *World
+	fabric        *ofsim.Fabric
+	story         []string
+}
+
+func (x transit) String() string {
+	return fmt.Sprintf("done: %q\nbefore\n%safter\n%s", x.story, describe(x.before), describe(x.after))
+}
+
+// look sends frames from random ports.
+func (x transit) look(rt *rapid.T, d draws, n int) int {
+	senders := attachments(x.after)
+	if len(senders) == 0 {
+		return 0
+	}
+	for range n {
+		s := one(d, senders...)
+		fr := d.frame(x.after, s.p)
+		r, err := x.fabric.Inject(x.after.Node(s.at.Node).DatapathID, s.at.OFPort, fr.bytes)
+		if err == nil {
+			err = x.judge(s, fr, r)
+		}
+		if err != nil {
+			rt.Fatalf("%v\n%s\n%s sends from %s:%d %v\n%s", err, x, s.p.ID, s.at.Node, s.at.OFPort, fr, r.Trace())
+		}
+	}
+	return n
+}
+
+func (x transit) judge(s sender, fr frame, r ofsim.Result) error {
+	was, is := x.verdict(x.before, s, fr), x.verdict(x.after, s, fr)
+	got, served := map[place]int{}, map[string]bool{}
+	who := portsByPlace(x.after)
+	for _, d := range r.Deliveries {
+		at := place{d.DPID, d.Port}
+		if !bytes.Equal(d.Frame, fr.bytes) {
+			return fmt.Errorf("delivered altered at %v", at)
+		}
+		if got[at]++; slices.Contains(monitors, who[at]) {
+			if !was.may(x.before, who[at]) && !is.may(x.after, who[at]) {
+				return fmt.Errorf("monitor %s got a frame that no contract ever leads to it", who[at])
+			}
+			continue
+		}
+		served[who[at]] = true
+		if got[at] > 1 {
+			return fmt.Errorf("%s got it twice", who[at])
+		}
+		if p := x.after.Port(who[at]); p.Network != s.p.Network {
+			return fmt.Errorf("%s of another network got it", p.ID)
+		}
+		if who[at] == s.p.ID && at == (oracle{x.after}).place(s.at) {
+			return fmt.Errorf("%s got its own frame", s.p.ID)
+		}
+	}
+	if s.p.Kind == "monitor" && len(r.Deliveries) > 0 {
+		return fmt.Errorf("a monitor's frame left it")
+	}
+	if len(served) == 0 {
+		return nil
+	}
+	if !x.passed(x.before, s, fr) && !x.passed(x.after, s, fr) {
+		return fmt.Errorf("guard lets a frame pass that it never should")
+	}
+	copied := map[string]bool{}
+	for at := range got {
+		copied[who[at]] = true
+	}
+	unseen := func(port string, dir flowtap.Direction) error {
+		due := x.due(port, dir, s, fr)
+		for _, d := range due {
+			if copied[d] || x.unplugged(d) {
+				return nil
+			}
+		}
+		if len(due) > 0 {
+			return fmt.Errorf("%s of %s passes unseen by %v", dir, port, due)
+		}
+		return nil
+	}
+	if err := unseen(s.p.ID, flowtap.Out); err != nil {
+		return err
+	}
+	for port := range served {
+		if port == s.p.ID {
+			continue
+		}
+		if err := unseen(port, flowtap.In); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// due gives the monitors of which one must have a frame that a port sends or has been delivered;
+// none unless the port's contracts before and after all govern it, however the frame travels.
+func (x transit) due(port string, dir flowtap.Direction, s sender, fr frame) (ds []string) {
+	for _, w := range []*World{x.before, x.after} {
+		p := w.Port(port)
+		if p == nil || len(p.Status.Attachments) == 0 {
+			if w == x.before {
+				continue // new: all that matters is how it will be
+			}
+			return nil
+		}
+		for _, v := range x.views(w, dir, s, p, fr) {
+			d := oracle{w}.governing(p, dir, v)
+			if d == "" {
+				return nil
+			}
+			ds = append(ds, d)
+		}
+	}
+	return ds
+}
+
+// views gives the ways in which a contract of p may see a frame.
+func (x transit) views(w *World, dir flowtap.Direction, s sender, p *Port, fr frame) []flowtap.Frame {
+	o, v := oracle{w}, fr.view
+	from := w.Port(s.p.ID)
+	v.InPort = s.p.ID
+	if from != nil {
+		v.Metadata = uint64(from.Metadata)
+	}
+	if owner := o.owner(s.p.Network, v.EthDst); owner != nil {
+		v.ToPort = owner.ID
+	}
+	if dir == flowtap.Out {
+		return []flowtap.Frame{v}
+	}
+	v.ToPort = p.ID
+	vs := []flowtap.Frame{v}
+	for _, a := range p.Status.Attachments {
+		if a.Node != s.at.Node {
+			remote := v
+			o.tunnel(&remote, p.Network, s.at.Node, a.Node)
+			vs = append(vs, remote)
+			remote.InPort, remote.Metadata = "", 0
+			if from := o.owner(p.Network, v.EthSrc); from != nil {
+				remote.InPort, remote.Metadata = from.ID, uint64(from.Metadata)
+			}
+			vs = append(vs, remote)
+		}
+	}
+	return vs
+}
+
+func (x transit) verdict(w *World, s sender, fr frame) verdict {
+	if p := w.Port(s.p.ID); p != nil {
+		return oracle{w}.judge(p, s.at.Node, fr)
+	}
+	return verdict{}
+}
+
+// may says whether any contract of the frame's sender or receivers leads to a monitor.
+func (v verdict) may(w *World, monitor string) bool {
+	for _, d := range v.governs {
+		if d == monitor {
+			return true
+		}
+	}
+	return v.copies[monitor] || v.mayCopy[monitor]
+}
+
+func (x transit) passed(w *World, s sender, fr frame) bool {
+	p := w.Port(s.p.ID)
+	return p != nil && (oracle{w}).passes(p, fr)
+}
+
+// unplugged reports whether a monitor is not where copies went before, or was nowhere before or is now.
+func (x transit) unplugged(monitor string) bool {
+	was, is := x.before.Port(monitor), x.after.Port(monitor)
+	if was == nil || is == nil || was.Status.Node == "" || is.Status.Node == "" {
+		return true
+	}
+	for _, a := range is.Status.Attachments {
+		if a.Node == was.Status.Node && a.OFPort == was.Status.OFPort {
+			return false
+		}
+	}
+	return true
+}
