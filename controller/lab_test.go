@@ -451,3 +451,15 @@ func (l *lab) checkTap(w *pipeline.World, o *store.Tap, connected map[string]boo
 	}
 	return nil
 }
+
+// noOverlap is the rule that the northbound API has for contracts of one target.
+func noOverlap(id string, t flowtap.Tap) store.WriteOption {
+	return store.WithSiblingCheck(func(siblings []*store.Tap) error {
+		for _, s := range siblings {
+			if _, _, yes := flowtap.Overlap(s.Spec, t); yes && s.ID != id {
+				return fmt.Errorf("overlaps %s", s.ID)
+			}
+		}
+		return nil
+	})
+}
