@@ -39,6 +39,11 @@ class Span:
     def sent(self, name):
         return Counter(s.frame for s in self._part(name) if s.outgoing)
 
+    def when(self, frame, moment):
+        """When a frame was seen where, in milliseconds after the moment, as text."""
+        seen = [(s.at, name, "left" if s.outgoing else "reached") for name in self._captures for s in self._part(name) if s.frame == frame]
+        return ", ".join(f"{what} {name} at {(at - moment) * 1000:+.1f} ms" for at, name, what in sorted(seen))
+
     def _part(self, name):
         return self._captures[name].seen[self._first[name]:self._last[name]]
 
@@ -70,11 +75,13 @@ class Account:
     foreign: list = field(default_factory=list)  # copies of what no tap asks for, or altered
     forged: list = field(default_factory=list)  # arrived, and not sent like that
 
-    def problems(self):
+    def problems(self, span, moment):
+        """What is wrong, as lines; times are from the moment on (time.monotonic())."""
         lines = []
         for what in ("missing", "doubled", "foreign", "forged"):
             found = getattr(self, what)
-            lines += [f"{what}: {frames.describe(f)}" for f in found[:4]]
+            for f in found[:4]:
+                lines += [f"{what}: {frames.describe(f)}", f"    {span.when(f, moment)}"]
             lines += [f"{what}: {len(found) - 4} more"] if len(found) > 4 else []
         return lines
 

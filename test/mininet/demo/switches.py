@@ -25,6 +25,17 @@ def wait_equal(lab, before, timeout=10.0):
         time.sleep(0.1)
 
 
+def dropped(lab):
+    """What each switch says that it has dropped by itself, by its coverage counters, as lines."""
+    lines = []
+    for name in lab.nodes:
+        for line in lab.appctl(name, "coverage/show").splitlines():
+            found = re.match(r"(\w*drop\w*)\s.*total: (\d+)$", line)
+            if found:
+                lines.append(f"{name}: {found[1]} {found[2]}")
+    return lines
+
+
 def _named(lab, node):
     names = {number: name for number, name in re.findall(r"^ *(\w+)\(([^)]+)\): addr", lab.ofctl(node, "show"), re.M)}
 
