@@ -56,6 +56,24 @@ func (d draws) change(l *lab) (did string, us []Unit) {
 	return did, us
 }
 
+// turnover draws a port or monitor that is made, made anew with another number, or deleted.
+func (d draws) turnover(l *lab) (did string, us []Unit) {
+	if d.chance(30) {
+		id := one(d, monitors...)
+		us = l.w.DeletePort(id)
+		return "make anew " + id, append(us, d.putMonitor(l, id)...)
+	}
+	k, i := d.n(len(netNames)), 1+d.n(perNetwork)
+	id, _ := portName(k, i)
+	if !l.w.HasNetwork(netNames[k]) {
+		return "", nil
+	}
+	if us = l.w.DeletePort(id); us != nil && d.chance(50) {
+		return "delete " + id, us
+	}
+	return "make anew " + id, append(us, d.putPort(l, k, i)...)
+}
+
 // moved changes where a port is: plugged in or out somewhere, or its first frame sent elsewhere.
 func (d draws) moved(st topology.PortStatus, ordinal, nodes int) (topology.PortStatus, string) {
 	n := 1 + d.n(max(1, nodes))

@@ -1,6 +1,8 @@
 package pipeline
 
 import (
+	"math/bits"
+
 	"github.com/flowtap/flowtap/openflow"
 	"github.com/flowtap/flowtap/openflow/flowset"
 	"github.com/flowtap/flowtap/topology"
@@ -25,10 +27,16 @@ import (
 // Epochs are withdrawn when the datapath is known to act on the change. An Epoch belongs to one
 // connection: it remembers what the datapath may have seen.
 type Epoch struct {
+	seed   uint32
 	last   map[flowset.Key]int // bit that a gate used last
 	next   [classes]int
-	primed bool
+	bridge uint64 // bits that the whole bridge looked at last; zero before the first time
 }
+
+// NewEpoch begins the epochs of a connection. Two connections in a row to one switch must have
+// seeds that differ by less than 35, or by chance: what the first one made megaflows look at last
+// is unknown to the second. The zero Epoch has seed 0.
+func NewEpoch(seed uint32) *Epoch { return &Epoch{seed: seed} }
 
 // An Overlay is what an epoch does to a switch's desired state for a while.
 type Overlay struct {
@@ -47,13 +55,16 @@ const (
 	classSender gateClass = iota
 	classUnicast
 	classMulticast
+	classUnknownGW
 	classUnknown
+	classFlooded
 	classBridge
 	classes
 )
 
-// classFirst is the first bit of each class's range of pkt_mark.
-var classFirst = [classes + 1]int{0, 9, 18, 21, 24, 32}
+// classFirst is the first bit of each class's range of pkt_mark. Gates of one class have one
+// priority: a frame that passes a lower one looks at those above too.
+var classFirst = [classes + 1]int{0, 7, 15, 18, 20, 23, 25, 32}
 
 // maxGates bounds the gates of one change; beyond it the whole bridge is cheaper.
 const maxGates = 32
@@ -70,27 +81,40 @@ func (e *Epoch) For(w *World, node string, want *flowset.Set, changes flowset.Ch
 	if few && len(gates) == 0 {
 		return Overlay{}
 	}
-	if e.primed && few {
+	if e.bridge != 0 && few {
 		if o, ok := e.restate(gates); ok {
 			return o
 		}
 	}
-	return e.bridge()
+	return e.wholeBridge()
 }
 
-// bridge makes every megaflow look at a new bit; at two if it is unknown which was used last.
-func (e *Epoch) bridge() Overlay {
-	bits := []int{e.bit(classBridge)}
-	if !e.primed {
-		bits = append(bits, e.bit(classBridge))
+// wholeBridge makes every megaflow look at a bit that none looked at in the last state. Where that
+// state is unknown it takes three bits of the seven, as the seed says: of two different threes
+// neither is part of the other, so each has a bit that is new after the other.
+func (e *Epoch) wholeBridge() Overlay {
+	mark := three(e.seed)
+	if e.bridge != 0 {
+		for mark = 1 << e.bit(classBridge); mark&e.bridge != 0; {
+			mark = 1 << e.bit(classBridge)
+		}
 	}
-	e.primed, e.last = true, map[flowset.Key]int{}
-	var mark uint64
-	for _, b := range bits {
-		mark |= 1 << b
-	}
+	e.bridge, e.last = mark, map[flowset.Key]int{}
 	return Overlay{Put: []openflow.Flow{{Table: TableClassify, Priority: prioEpoch, Cookie: Cookie(KindEpoch, 0),
 		Match: match(inPort(deadPort), openflow.UintMask(openflow.FieldPktMark, mark, mark))}}}
+}
+
+// three gives one of the 35 ways to choose three of the bridge's bits.
+func three(seed uint32) uint64 {
+	n := seed % 35
+	for m := uint64(0); ; m++ {
+		if bits.OnesCount64(m) == 3 {
+			if n == 0 {
+				return m << classFirst[classBridge]
+			}
+			n--
+		}
+	}
 }
 
 // restate marks gates, all of one class with one bit so that they share a subtable of the
@@ -211,7 +235,7 @@ func (g *gateFinder) flooding(label uint32) bool {
 	ok = g.add(classUnknown, &openflow.Flow{Table: TableForward, Priority: prioUnknown, Match: match(net, here)}) && ok
 	if gw := g.w.gateway(g.w.networkByLabel(label)); gw != nil {
 		if at := g.w.attachment(gw, g.node); at != 0 {
-			g.add(classUnknown, &openflow.Flow{Table: TableForward, Priority: prioUnknownGW, Match: match(net, here, inPort(at))})
+			g.add(classUnknownGW, &openflow.Flow{Table: TableForward, Priority: prioUnknownGW, Match: match(net, here, inPort(at))})
 		}
 	}
 	return ok
@@ -242,6 +266,10 @@ func classOf(f *openflow.Flow) gateClass {
 		return classUnicast
 	case prioMulticast:
 		return classMulticast
+	case prioUnknownGW:
+		return classUnknownGW
+	case prioFlooded:
+		return classFlooded
 	default:
 		return classUnknown
 	}

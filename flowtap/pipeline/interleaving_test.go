@@ -31,6 +31,9 @@ func TestInterleaving(t *testing.T) {
 				x := transit{before: snapshot(l.w), fabric: f.fabric}
 				for range 1 + d.n(2) {
 					did, _ := d.change(l)
+					if d.chance(15) {
+						did, _ = d.turnover(l)
+					}
 					x.story = append(x.story, did)
 				}
 				l.number()

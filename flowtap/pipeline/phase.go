@@ -26,8 +26,11 @@ func Phases(c flowset.Changes) (first, rest, last flowset.Changes) {
 	copies := func(f *openflow.Flow) bool { return floods(f) || f.Table == TableFlood }
 	first.FlowModify, rest.FlowModify = part(c.FlowModify, copies)
 	first.FlowReplace, rest.FlowReplace = part(c.FlowReplace, copies)
+	gates := restated(c.FlowAdd)
 	for _, f := range c.FlowDelete {
 		switch {
+		case receives(&f) && gates[flowset.KeyOf(&f)]:
+			first.FlowDelete = append(first.FlowDelete, f) // with its restatement
 		case receives(&f):
 			last.FlowDelete = append(last.FlowDelete, f)
 		case f.Table == TableFlood, floods(&f):
@@ -70,6 +73,24 @@ func receives(f *openflow.Flow) bool {
 func floods(f *openflow.Flow) bool {
 	origin, ok := value(f.Match, RegOrigin)
 	return f.Table == TableForward && ok && origin == originLocal
+}
+
+// restated gives the keys of the gates that an epoch's flows stand for.
+func restated(adds []openflow.Flow) map[flowset.Key]bool {
+	gates := map[flowset.Key]bool{}
+	for _, f := range adds {
+		if !has(f.Match, openflow.FieldPktMark) {
+			continue
+		}
+		gate := openflow.Flow{Table: f.Table, Priority: f.Priority + 1}
+		for _, m := range f.Match {
+			if m.Field != openflow.FieldPktMark {
+				gate.Match = append(gate.Match, m)
+			}
+		}
+		gates[flowset.KeyOf(&gate)] = true
+	}
+	return gates
 }
 
 func part(flows []openflow.Flow, is func(*openflow.Flow) bool) (yes, no []openflow.Flow) {
