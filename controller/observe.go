@@ -5,8 +5,10 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/flowtap/flowtap/openflow"
 	"github.com/flowtap/flowtap/store"
@@ -28,6 +30,9 @@ type observer struct {
 	byNum    map[uint32]string           // port ids by number
 	nodes    map[string]openflow.DPID    // registered nodes
 	switches map[openflow.DPID]*observed // connected switches
+
+	mu        sync.Mutex      // guards unwritten
+	unwritten map[string]bool // ports whose status the store did not take
 }
 
 // observed is what a connected switch has: port numbers by interface name.
@@ -39,11 +44,13 @@ type observed struct {
 func newObserver(c *Controller) *observer {
 	return &observer{c: c, log: c.log, inbox: make(chan func(), 1024), ports: map[string]*store.Port{},
 		byIface: map[string]map[string]bool{}, byNum: map[uint32]string{}, nodes: map[string]openflow.DPID{},
-		switches: map[openflow.DPID]*observed{}}
+		switches: map[openflow.DPID]*observed{}, unwritten: map[string]bool{}}
 }
 
 func (o *observer) run(ctx context.Context) {
 	changes := o.c.store.Follow(ctx)
+	again := time.NewTicker(rewriteEvery)
+	defer again.Stop()
 	for {
 		select {
 		case f := <-o.inbox:
@@ -53,6 +60,24 @@ func (o *observer) run(ctx context.Context) {
 				return
 			}
 			o.follow(ctx, b)
+		case <-again.C:
+			o.rewrite(ctx)
+		}
+	}
+}
+
+// rewriteEvery is the pause before a status is written again that the store did not take.
+const rewriteEvery = time.Second
+
+// rewrite writes what could not be written.
+func (o *observer) rewrite(ctx context.Context) {
+	o.mu.Lock()
+	ids := slices.Collect(maps.Keys(o.unwritten))
+	clear(o.unwritten)
+	o.mu.Unlock()
+	for _, id := range ids {
+		if p := o.ports[id]; p != nil {
+			o.write(ctx, id, p.Status)
 		}
 	}
 }
@@ -119,28 +144,29 @@ func (o *observer) learn(ctx context.Context, s *session, num uint32, frame []by
 			return
 		}
 		o.update(ctx, p, func(st topology.PortStatus) topology.PortStatus {
-			if !o.declared(p, mac) {
+			if !o.taken(p, func(o *store.Port) bool { return o.Spec.MAC == mac || slices.Contains(o.Status.LearnedMACs, mac) }) {
 				st, _ = topology.LearnMAC(p.Spec, st, mac)
 			}
-			st, _ = topology.LearnIP(p.Spec, st, ip)
+			if mac != p.Spec.MAC && !slices.Contains(st.LearnedMACs, mac) {
+				return st // somebody else's, and so is what it says
+			}
+			if !o.taken(p, func(o *store.Port) bool {
+				return slices.Contains(o.Spec.IPs, ip) || slices.Contains(o.Status.LearnedIPs, ip)
+			}) {
+				st, _ = topology.LearnIP(p.Spec, st, ip)
+			}
 			return st
 		})
 	})
 	o.arrive(ctx, s, num)
 }
 
-// declared reports whether another port of the network owns an address.
-func (o *observer) declared(p *store.Port, m topology.MAC) bool {
+// taken reports whether another port of the network has an address, by declaration or because it
+// was the first to use it.
+func (o *observer) taken(p *store.Port, has func(*store.Port) bool) bool {
 	for _, other := range o.ports {
-		if other.ID != p.ID && other.Spec.Network == p.Spec.Network {
-			if other.Spec.MAC == m {
-				return true
-			}
-			for _, l := range other.Status.LearnedMACs {
-				if l == m {
-					return true
-				}
-			}
+		if other.ID != p.ID && other.Spec.Network == p.Spec.Network && has(other) {
+			return true
 		}
 	}
 	return false
@@ -259,8 +285,8 @@ func (o *observer) attached(p *store.Port, st topology.PortStatus) topology.Port
 			st = topology.Attach(st, a.Node, 0, alive)
 		}
 	}
-	for node, dpid := range o.nodes {
-		if sw := o.switches[dpid]; sw != nil {
+	for _, node := range slices.Sorted(maps.Keys(o.nodes)) {
+		if sw := o.switches[o.nodes[node]]; sw != nil {
 			st = topology.Attach(st, node, sw.ifaces[p.Spec.Interface], alive)
 		}
 	}
@@ -283,11 +309,14 @@ func (o *observer) update(ctx context.Context, p *store.Port, f func(topology.Po
 	}
 }
 
-// write stores a status; a port deleted meanwhile needs none. Trouble with the store is retried
-// by the next report, and by a new Follow after the store came back.
+// write stores a status; a port deleted meanwhile needs none. What the store does not take is
+// tried again.
 func (o *observer) write(ctx context.Context, id string, st topology.PortStatus) {
 	err := o.c.store.Ports().PutStatus(ctx, id, st)
 	if err != nil && !errors.Is(err, store.ErrNotFound) && ctx.Err() == nil {
-		o.log.Error("cannot store the status of a port", "port", id, "error", err)
+		o.log.Error("cannot store the status of a port; will try again", "port", id, "error", err)
+		o.mu.Lock()
+		o.unwritten[id] = true
+		o.mu.Unlock()
 	}
 }

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"slices"
 
 	"github.com/flowtap/flowtap/flowtap"
 	"github.com/flowtap/flowtap/flowtap/pipeline"
@@ -45,9 +46,13 @@ const supposedNum = 1<<32 - 1
 // suppose changes the world, looks, and changes it back.
 func (p *planner) suppose(s Supposition) []Consequence {
 	put, undo := p.supposition(s)
+	before := p.world.MissingLabels() // these wait for real numbers
 	units := put()
 	var labels []string
 	for i, key := range p.world.MissingLabels() {
+		if slices.Contains(before, key) {
+			continue
+		}
 		labels = append(labels, key)
 		units = append(units, p.world.PutLabel(key, uint32(store.LabelMax-i))...)
 	}
@@ -68,10 +73,10 @@ func (p *planner) suppose(s Supposition) []Consequence {
 			nodes = append(nodes, id)
 		}
 	}
-	before := p.sets(nodes, units)
+	had := p.sets(nodes, units)
 	var out []Consequence
 	for _, id := range nodes {
-		b, a := before[id], after[id]
+		b, a := had[id], after[id]
 		if b == nil {
 			b = &flowset.Set{}
 		}

@@ -331,12 +331,14 @@ func (p *planner) stateNode(sw *swtch) {
 	p.c.statuses.node(sw.node, *st)
 }
 
-// clear has everything of ours taken off the switch of a node that was deleted, in the next round.
+// clear has everything of ours taken off the switch of a node that was deleted, whatever the
+// switch was left with: nobody will look there again.
 func (p *planner) clear(sw *swtch) {
-	sw.node, sw.want = "", &flowset.Set{}
+	sw.node, sw.have, sw.want = "", nil, &flowset.Set{}
 	sw.parts, sw.all = map[pipeline.Unit]part{}, true
 	sw.refused, sw.refusal = time.Time{}, ""
 	p.keepTunnels(false)
+	p.read(sw)
 }
 
 // portChanged notices a tunnel interface that comes, goes or gets another number.

@@ -123,6 +123,9 @@ func (p *planner) audit() {
 
 // count takes the counters of a reading.
 func (p *planner) count(sw *swtch, r reading) {
+	if sw.node == "" {
+		return
+	}
 	p.c.counts.take(sw.session.dpid, r.flows)
 	flows, groups := sw.have.Len()
 	if sw.status.Flows != flows || sw.status.Groups != groups || sw.status.ForeignFlows != r.foreign {

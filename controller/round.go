@@ -133,7 +133,15 @@ func (j *job) commit(ctx context.Context, changes flowset.Changes, besides ...op
 	}
 	ctx, cancel := context.WithTimeout(ctx, j.timeout)
 	defer cancel()
-	if j.err = j.session.conn.Commit(ctx, append(changes.Messages(), besides...)); j.err == nil {
+	ms := changes.Messages()
+	for _, m := range ms {
+		// Open vSwitch keeps the counters of a flow that is added in the place of another one:
+		// they would count for the wrong object.
+		if f, ok := m.(*openflow.FlowMod); ok && f.Command == openflow.FlowAdd {
+			f.Flags |= openflow.FlowResetCounts
+		}
+	}
+	if j.err = j.session.conn.Commit(ctx, append(ms, besides...)); j.err == nil {
 		j.made = append(j.made, changes)
 	}
 }

@@ -15,8 +15,9 @@ import (
 // statusWriter writes what was observed into the store, the latest of each object only, several
 // at once. What cannot be written is tried again until something newer takes its place.
 type statusWriter struct {
-	store *store.Store
-	log   *slog.Logger
+	store  *store.Store
+	log    *slog.Logger
+	putTap func(context.Context, string, flowtap.TapStatus) error
 
 	mu      sync.Mutex // guards the fields below
 	taps    map[string]flowtap.TapStatus
@@ -35,6 +36,9 @@ func newStatusWriter(s *store.Store, log *slog.Logger) *statusWriter {
 	w := &statusWriter{store: s, log: log, taps: map[string]flowtap.TapStatus{}, nodes: map[string]topology.NodeStatus{},
 		nets: map[string]topology.NetworkStatus{}, ports: map[string]topology.PortStatus{}, busy: map[string]bool{}, waiting: make(chan struct{}, statusWriters)}
 	w.idle = sync.NewCond(&w.mu)
+	w.putTap = func(ctx context.Context, id string, st flowtap.TapStatus) error {
+		return s.Taps().PutStatus(ctx, id, st)
+	}
 	return w
 }
 
@@ -108,7 +112,7 @@ func (w *statusWriter) run(ctx context.Context) {
 // one writes one status; false when there is none.
 func (w *statusWriter) one(ctx context.Context) bool {
 	return write(ctx, w, "ports", w.ports, w.carried) ||
-		write(ctx, w, "taps", w.taps, w.store.Taps().PutStatus) ||
+		write(ctx, w, "taps", w.taps, w.putTap) ||
 		write(ctx, w, "nodes", w.nodes, w.store.Nodes().PutStatus) ||
 		write(ctx, w, "networks", w.nets, w.store.Networks().PutStatus)
 }
