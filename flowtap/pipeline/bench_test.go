@@ -2,87 +2,66 @@ package pipeline
 
 import (
 	"fmt"
+	"net/netip"
 	"testing"
 
 	"github.com/flowtap/flowtap/flowtap"
-	"github.com/flowtap/flowtap/openflow"
+	"github.com/flowtap/flowtap/openflow/flowset"
 	"github.com/flowtap/flowtap/topology"
 )
 
-// benchLab is ports VMs in networks of 100 on one of two nodes, the last VM of each network on the
-// other, and taps spread over the VMs, in and out by turns, towards ten monitors.
-func benchLab(b *testing.B, ports, taps int) *lab {
-	l := newLab(2)
+// crowd is a world of one network whose ports are all on one node, with taps spread over them in
+// both directions towards ten monitors.
+func crowd(b *testing.B, ports, taps int) *lab {
+	l := newLab(3)
+	l.w.PutNetwork(Network{"red"})
 	for i := range ports {
-		network := fmt.Sprintf("net%d", i/100)
-		l.w.PutNetwork(Network{ID: network})
-		node := 1
-		if i%100 == 99 {
-			node = 2
-		}
-		st := topology.Attach(topology.PortStatus{}, nodeName(node), openflow.PortNo(1000+i), func(string) bool { return true })
-		l.put(fmt.Sprintf("p%d", i), topology.Port{Network: network, Kind: topology.KindVM, Interface: fmt.Sprintf("p%d", i),
-			MAC: topology.MAC{2, 0, 0, 0, byte(i >> 8), byte(i)}, PortSecurity: true}, st)
+		l.put(fmt.Sprintf("vm%d", i), topology.Port{Network: "red", Kind: topology.KindVM, MAC: topology.MAC{2, 1, 0, 0, byte(i >> 8), byte(i)},
+			IPs: []netip.Addr{netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)})}, PortSecurity: true}, status(10+i, 1))
 	}
 	for i := range 10 {
-		st := topology.Attach(topology.PortStatus{}, nodeName(1+i%2), openflow.PortNo(300+i), func(string) bool { return true })
-		l.put(fmt.Sprintf("ids%d", i), topology.Port{Kind: topology.KindMonitor, Interface: fmt.Sprintf("ids%d", i)}, st)
+		l.put(fmt.Sprintf("ids%d", i), topology.Port{Kind: topology.KindMonitor}, status(1+i, 2))
 	}
 	for i := range taps {
-		l.tap(fmt.Sprintf("t%d", i), benchTap(b, i, fmt.Sprintf("p%d", i%ports), 1+i/ports))
+		l.tap(fmt.Sprintf("t%d", i), crowdTap(b, i, ports))
 	}
 	l.number()
 	return l
 }
 
-func benchTap(b *testing.B, i int, src string, tcpPort int) flowtap.Tap {
-	m, err := flowtap.ParseMatch(fmt.Sprintf("nw_proto=TCP; tp_dst=%d", tcpPort))
+// crowdTap is the contract number i: each port's have different TCP ports.
+func crowdTap(b *testing.B, i, ports int) flowtap.Tap {
+	m, err := flowtap.ParseMatch(fmt.Sprintf("tcp,ip,tp_dst=%d", 1000+i/ports))
 	if err != nil {
 		b.Fatal(err)
 	}
-	return flowtap.Tap{Src: src, Dst: fmt.Sprintf("ids%d", i%10), Match: m, Direction: []flowtap.Direction{flowtap.In, flowtap.Out}[i%2],
-		Action: flowtap.Forward, Priority: 100, Enabled: true}
+	return flowtap.Tap{Src: fmt.Sprintf("vm%d", i%ports), Dst: fmt.Sprintf("ids%d", i%10), Match: m,
+		Direction: flowtap.Both, Action: flowtap.Forward, Priority: 100, Enabled: true}
 }
 
-// Everything that one switch should hold, from nothing.
-func BenchmarkDesired1000Ports1000Taps(b *testing.B) {
-	l := benchLab(b, 1000, 1000)
+// BenchmarkDesired computes a whole switch: 1,000 ports and 1,000 taps.
+func BenchmarkDesired(b *testing.B) {
+	l := crowd(b, 1000, 1000)
 	b.ReportAllocs()
-	var flows int
 	for b.Loop() {
-		f, _ := Desired(l.w, "n1")
-		flows = len(f)
-	}
-	b.ReportMetric(float64(flows), "flows")
-}
-
-// One more contract: its units alone, on one switch, with more and more contracts in its network.
-func BenchmarkAddTap(b *testing.B) {
-	for _, present := range []int{10, 1000, 10_000} {
-		b.Run(fmt.Sprintf("present=%d", present), func(b *testing.B) {
-			l := benchLab(b, 100, present)
-			t := benchTap(b, 1, "p0", 60000)
-			t.Direction = flowtap.Both
-			b.ReportAllocs()
-			for b.Loop() {
-				us := append(l.tap("one-more", t), l.number()...)
-				for _, u := range us {
-					Part(l.w, "n1", u)
-				}
-				l.w.DeleteTap("one-more")
-			}
-		})
+		flows, _ := Desired(l.w, nodeName(1))
+		b.ReportMetric(float64(len(flows)), "flows")
 	}
 }
 
-// What is asked of the world after every change: which tunnels are in use.
-func BenchmarkTunnels(b *testing.B) {
-	for _, present := range []int{10, 10_000} {
-		b.Run(fmt.Sprintf("present=%d", present), func(b *testing.B) {
-			l := benchLab(b, 100, present)
+// BenchmarkOneTap changes one tap and recomputes its units on one switch, with other taps present.
+func BenchmarkOneTap(b *testing.B) {
+	for _, taps := range []int{10, 10000} {
+		b.Run(fmt.Sprint(taps), func(b *testing.B) {
+			l := crowd(b, 1000, taps)
+			var s Shares
+			s.Update(l.w, nodeName(1), []Unit{{Kind: UnitEverything}})
+			t := crowdTap(b, 5, 1000)
 			b.ReportAllocs()
 			for b.Loop() {
-				Tunnels(l.w)
+				t.Priority = 100 + (t.Priority+1)%2
+				keys, groups := s.Update(l.w, nodeName(1), l.tap("t5", t))
+				_ = flowset.DiffKeys(s.Want(), s.Want(), keys, groups)
 			}
 		})
 	}
