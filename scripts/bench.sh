@@ -30,7 +30,7 @@ trap 'rm -f "$results"' EXIT
 echo "Go benchmarks, median of $count runs; load average $(cut -d' ' -f1-3 /proc/loadavg)"
 for dir in $(grep -rl --include='*_test.go' '^func Benchmark' . | xargs -n1 dirname | sort -u); do
 	printf '  %s ...\n' "$dir" >&2
-	# Those of an hour's worth of taps fill a store first: they say their own percentiles, once is enough.
+	# These fill a store with thousands of taps first and report percentiles of their own: once is enough.
 	case $dir in
 	./store | ./northbound) n=1 t=100x ;;
 	*) n=$count t=$time ;;
@@ -38,6 +38,7 @@ for dir in $(grep -rl --include='*_test.go' '^func Benchmark' . | xargs -n1 dirn
 	if ! "${GO:-go}" test -run '^$' -bench . -benchmem -count "$n" -benchtime "$t" "$dir" >"$results.one" 2>&1; then
 		cat "$results.one" >&2
 		rm -f "$results.one"
+		echo "bench: the benchmarks of $dir failed, see above" >&2
 		exit 1
 	fi
 	sed -n "s|^Benchmark|${dir#./}.|p" "$results.one" >>"$results"

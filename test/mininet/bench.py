@@ -148,6 +148,7 @@ def show(f):
     for key, what in (("round", "flowtap_round_seconds"), ("proof", "flowtap_proof_seconds")):
         if f[key]:
             rows.append([what] + [f"{f[key][p][0]:.0f} to {f[key][p][1]:.0f}" for p in ("p50", "p90", "p99")] + [f"mean {f[key]['mean']:.1f}"])
+    rows.append(["sentinel packet-ins a tap", f"{f['sentinels_per_tap']:.0f}", "", "", ""])
     print(f"\n  {f['title']}; load {f['load'][0].split()[0]} to {f['load'][1].split()[0]}; ms, ! is above the aim")
     table(["", "p50", "p90", "p99", "max"], rows)
 

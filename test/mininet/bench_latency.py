@@ -96,7 +96,7 @@ def measure(w, check, title, web, peer, monitor, count, direction="both"):
     created, first, active, deleted, gaps = [], [], [], [], []
     copies_seen = lost = twice = 0
     rounds, proofs = Histogram(w.api, "flowtap_round_seconds"), Histogram(w.api, "flowtap_proof_seconds")
-    before = load()
+    before, sentinels = load(), w.api.metric("flowtap_packet_ins_total", kind="sentinel")
     w.lab.switch_drops()
     with Stream(web, udp(web, peer)), Copies(monitor) as copies, TapWatch(http, web.name) as watch, Line(http) as line:
         for n in range(count + 1):
@@ -131,6 +131,8 @@ def measure(w, check, title, web, peer, monitor, count, direction="both"):
                not twice and lost <= sum(dropped.values()), f"{twice} twice, {lost} not at all, of which lost before any switch: {dropped}")
     return {"title": title, "created": summary(created), "first_copy": summary(first), "active": summary(active),
             "deleted": summary(deleted), "pacing": summary(gaps), "round": rounds.taken(), "proof": proofs.taken(),
+            # A tap is made and deleted: two proofs on each of the switches.
+            "sentinels_per_tap": (w.api.metric("flowtap_packet_ins_total", kind="sentinel") - sentinels) / (count + 1),
             "load": [before, load()], "raw": {"created": created, "first_copy": first, "active": active}}
 
 
