@@ -47,6 +47,7 @@ class World:
             for item in self.api.list(collection):
                 self.api.delete(collection, item["id"], wait=None if collection == "networks" else WAIT)
         self.lab.remove_vms(list(self.lab.vms.values()))
+        self._macs = 0
 
     def report(self):
         """Everything about the state, for a failed check."""
