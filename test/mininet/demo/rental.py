@@ -47,7 +47,7 @@ class Rental:
             with open(self._log(name), "wb") as log:
                 customers = name == "customer"
                 self._programs[name] = subprocess.Popen(
-                    netns.inside(self.lab.vms[name].pid, sys.executable, os.path.join(SERVICES, name.replace("-", "_") + ".py")),
+                    netns.inside(self.lab.vms[name].pid, sys.executable, "-B", os.path.join(SERVICES, name.replace("-", "_") + ".py")),
                     stdin=subprocess.PIPE if customers else subprocess.DEVNULL, stdout=subprocess.PIPE if customers else log,
                     stderr=log, env=dict(os.environ, RENTAL_HOSTS=hosts), start_new_session=True)
             self.lab.entry.add_process(self._programs[name].pid)
