@@ -68,13 +68,6 @@ func (s *sessions) remove(old *session) {
 	}
 }
 
-// get gives the session of a datapath id, nil where it is not connected.
-func (s *sessions) get(dpid openflow.DPID) *session {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.all[dpid]
-}
-
 // list gives all sessions.
 func (s *sessions) list() []*session {
 	s.mu.Lock()

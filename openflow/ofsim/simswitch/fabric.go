@@ -20,6 +20,7 @@ type Fabric struct {
 	sim      ofsim.Fabric
 	switches map[openflow.DPID]*Switch
 	log      []Commit
+	watch    func(Commit)
 	cut      map[[2]openflow.DPID]bool // tunnels that lose every frame
 }
 
@@ -54,6 +55,20 @@ func (f *Fabric) Commits() []Commit {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return append([]Commit(nil), f.log...)
+}
+
+// OnCommit has f called with every commit, while the fabric is locked: it must not use it.
+func (f *Fabric) OnCommit(call func(Commit)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.watch = call
+}
+
+func (f *Fabric) lockedNote(c Commit) {
+	f.log = append(f.log, c)
+	if f.watch != nil {
+		f.watch(c)
+	}
 }
 
 // Forget empties the log.

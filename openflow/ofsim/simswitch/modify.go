@@ -53,7 +53,7 @@ func (s *Switch) lockedBundle(bundles map[uint32]*bundle, xid uint32, m *openflo
 			s.lockedSend(xid, refused(bundleFailed, messageFailed))
 			return nil
 		}
-		s.fabric.log = append(s.fabric.log, Commit{DPID: s.dpid, Bundle: true, Messages: b.messages})
+		s.fabric.lockedNote(Commit{DPID: s.dpid, Bundle: true, Messages: b.messages})
 		if drop == DropAfterCommit {
 			return errDropped
 		}

@@ -156,7 +156,7 @@ func (s *Switch) handle(l *link, bundles map[uint32]*bundle, xid uint32, m openf
 		if s.lockedAll([]openflow.Message{m}) != nil {
 			s.lockedSend(xid, refused(errFlowModFailed, 0))
 		} else {
-			s.fabric.log = append(s.fabric.log, Commit{DPID: s.dpid, Messages: []openflow.Message{m}})
+			s.fabric.lockedNote(Commit{DPID: s.dpid, Messages: []openflow.Message{m}})
 		}
 	case *openflow.PacketOut:
 		s.lockedPacketOut(m)
