@@ -1,6 +1,10 @@
 package pipeline
 
-import "github.com/flowtap/flowtap/openflow"
+import (
+	"strings"
+
+	"github.com/flowtap/flowtap/openflow"
+)
 
 // Desired gives every flow and group that a node's switch should hold. Flows come unsorted, no
 // two with the same table, priority and match. It is the reference: what incremental updates
@@ -35,6 +39,19 @@ func Part(w *World, node string, u Unit) ([]openflow.Flow, []openflow.Group) {
 		if p := w.ports[u.ID]; p != nil && w.unitOfPort(u.ID) == u {
 			b.monitor(p)
 		}
+	case UnitFlood:
+		if w.networks[u.ID] != nil {
+			b.flooding(u.ID)
+		}
+	case UnitTarget:
+		if p := w.ports[u.ID]; p != nil {
+			b.floodTarget(p)
+		}
+	case UnitCube:
+		r := cubeRef{}
+		r.network, r.key, _ = strings.Cut(u.ID, "/")
+		r.monitor, r.key, _ = strings.Cut(r.key, "/")
+		b.floodCube(r)
 	case UnitTap:
 		if t := w.taps[u.ID]; t != nil {
 			b.tap(t)

@@ -3,7 +3,6 @@ package pipeline
 import (
 	"sort"
 
-	"github.com/flowtap/flowtap/flowtap"
 	"github.com/flowtap/flowtap/openflow"
 )
 
@@ -11,9 +10,13 @@ import (
 // own members and once to each other node, there to the members only. Copies are made on the
 // sender's node, for the targets of all nodes at once, because only there a monitor with many
 // targets can be given one copy (floodProgram).
-func (b *builder) flooding(id string, label uint32) {
+func (b *builder) flooding(id string) {
+	label := b.w.labels[NetworkLabel(id)]
+	if label == 0 || !b.w.here(id, b.n.ID) {
+		return
+	}
 	cookie := Cookie(KindNetwork, label)
-	local, remote := b.floodGroups(id, label)
+	local, remote := floodGroups(label)
 	toLocal := []openflow.Action{openflow.ApplyGroup{ID: local}}
 	toAll := append(b.floodProgram(id, label), openflow.ApplyGroup{ID: local}, openflow.ApplyGroup{ID: remote})
 	net, fromHere := reg(RegNetwork, label), reg(RegOrigin, originLocal)
@@ -41,9 +44,13 @@ func (b *builder) flooding(id string, label uint32) {
 	}
 }
 
-// floodGroups makes the two groups of a network: this node's members, and the other nodes.
-func (b *builder) floodGroups(id string, label uint32) (local, remote openflow.GroupID) {
-	local, remote = openflow.GroupID(groupFloodLocal+label), openflow.GroupID(groupFloodRemote+label)
+func floodGroups(label uint32) (local, remote openflow.GroupID) {
+	return openflow.GroupID(groupFloodLocal + label), openflow.GroupID(groupFloodRemote + label)
+}
+
+// members makes the two groups of a network: this node's members, and the other nodes.
+func (b *builder) members(id string, label uint32) {
+	local, remote := floodGroups(label)
 	var ports []openflow.PortNo
 	nodes := map[string]bool{}
 	for _, p := range b.w.members[id] {
@@ -67,12 +74,10 @@ func (b *builder) floodGroups(id string, label uint32) (local, remote openflow.G
 	}
 	b.group(local, toPorts...)
 	b.group(remote, toNodes...)
-	return local, remote
 }
 
-// maxStages bounds a flood program: an action list has 64 KiB. Targets beyond it share a stage
-// and so may be copied their own broadcasts.
-const maxStages = 1000
+// maxAlone bounds the targets of a network that are decided one by one.
+const maxAlone = 1000
 
 // Priorities in the flood table, above those of contracts (tapPriority, at most 2,011).
 const (
@@ -85,131 +90,106 @@ const (
 // target of its own frame. The answer is a list of look-ups in the flood table, a stage for each
 // destination D:
 //
-//   - one look-up for the contracts towards D on all targets together: any hit copies. It has the
-//     contracts of which no other one of the target takes frames, and which cannot be the
-//     sender's own alone;
-//   - one look-up for each target left over, with that target's contracts in order of priority
-//     and nothing at all if it is the sender.
+//   - one look-up for the contracts towards D on all targets together (floodCube): any hit copies.
+//     It has the contracts of which no other one of the target takes frames, and which cannot be
+//     the sender's own alone;
+//   - one look-up for each target left over (floodTarget), with that target's contracts in order of
+//     priority and nothing at all if it is the sender.
 //
-// A copy notes D in RegCopied, which ends D's stage.
+// A copy notes D in RegCopied, which ends D's stage. Matches on what differs between nodes, port
+// names and tunnels, are always left over.
 func (b *builder) floodProgram(id string, network uint32) []openflow.Action {
-	stages := b.stages(id)
+	f := b.w.floods[id]
+	if f == nil {
+		return nil
+	}
 	var program []openflow.Action
-	for _, s := range stages {
-		program = append(program, set(RegStage, s.label))
-		b.floodFlow(floodSkip, Cookie(KindNetwork, network), nil, network, s.label, 0, reg(RegSeenBy, s.label))
-		b.floodFlow(floodSkip, Cookie(KindNetwork, network), nil, network, s.label, 0, reg(RegCopied, s.label))
+	for _, monitor := range b.stages(f) {
+		s, label := f.stages[monitor], b.w.labels[MonitorLabel(monitor)]
+		program = append(program, set(RegStage, label))
+		b.floodFlow(floodSkip, Cookie(KindNetwork, network), nil, network, label, 0, reg(RegSeenBy, label))
+		b.floodFlow(floodSkip, Cookie(KindNetwork, network), nil, network, label, 0, reg(RegCopied, label))
 		lookup := func(target uint32) {
 			program = append(program, set(RegTarget, target), openflow.Resubmit{Port: openflow.PortInPort, Table: TableFlood})
 		}
-		if s.shared(b, network) {
+		shared, alone := s.multi > 0, map[string]bool{}
+		for target := range s.forced {
+			alone[target] = true
+		}
+		for target := range s.single {
+			if b.w.aloneAt(f, s, target, b.n.ID) {
+				alone[target] = true
+			}
+			shared = shared || !b.w.loneCubes(f, s, target, b.n.ID)
+		}
+		if shared {
 			lookup(0)
 		}
-		for _, target := range sortedKeys(s.alone) {
-			p := b.w.ports[target]
-			lookup(p.Num)
-			b.lone(p, s, network)
+		for _, target := range sortedKeys(alone) {
+			lookup(b.w.ports[target].Num)
 		}
 	}
 	return program
 }
 
-// A stage is one destination of a flood program.
-type stage struct {
-	label  uint32
-	cubes  map[string]*sharedCube // contracts decided together, by match
-	alone  map[string]bool        // targets decided one by one
-	copies []openflow.Action
-}
-
-// A sharedCube is one match and the contracts that have it.
-type sharedCube struct {
-	match openflow.Match
-	taps  []*Tap
-}
-
-// stages sorts a network's contracts on received frames by destination and by how they can be
-// decided.
-func (b *builder) stages(id string) []*stage {
-	byLabel := map[uint32]*stage{}
-	for _, p := range b.w.members[id] {
-		if p.Status.Node == "" {
-			continue
-		}
-		top := b.w.topPriority(p.ID)
-		for _, t := range b.w.tapsBySrc[p.ID] {
-			label := b.w.labels[MonitorLabel(t.Dst)]
-			if !t.Enabled || len(t.in) == 0 || label == 0 {
-				continue
-			}
-			s := byLabel[label]
-			if s == nil {
-				s = &stage{label: label, cubes: map[string]*sharedCube{}, alone: map[string]bool{},
-					copies: []openflow.Action{openflow.ApplyGroup{ID: copyGroup(label)}, set(RegCopied, label)}}
-				byLabel[label] = s
-			}
-			if t.Priority < top && b.w.shadowed(t) {
-				s.alone[p.ID] = true
-				continue
-			}
-			for _, m := range b.flooded(p, t) {
-				key := matchKey(m)
-				if s.cubes[key] == nil {
-					s.cubes[key] = &sharedCube{match: m}
-				}
-				s.cubes[key].taps = append(s.cubes[key].taps, t)
-			}
+// stages gives a flood's monitors that have labels, by label.
+func (b *builder) stages(f *flood) (monitors []string) {
+	label := func(m string) uint32 { return b.w.labels[MonitorLabel(m)] }
+	for m := range f.stages {
+		if label(m) != 0 {
+			monitors = append(monitors, m)
 		}
 	}
-	stages := make([]*stage, 0, len(byLabel))
-	total := 0
-	for _, s := range byLabel {
-		stages = append(stages, s)
-		total += 1 + len(s.alone)
+	sort.Slice(monitors, func(i, j int) bool { return label(monitors[i]) < label(monitors[j]) })
+	return monitors
+}
+
+func copyOf(label uint32) []openflow.Action {
+	return []openflow.Action{openflow.ApplyGroup{ID: copyGroup(label)}, set(RegCopied, label)}
+}
+
+// floodCube is the flow of one match that is decided for all its targets together.
+func (b *builder) floodCube(r cubeRef) {
+	network, label := b.w.labels[NetworkLabel(r.network)], b.w.labels[MonitorLabel(r.monitor)]
+	f := b.w.floods[r.network]
+	if f == nil || f.stages[r.monitor] == nil || network == 0 || b.w.networks[r.network] == nil || label == 0 || !b.w.here(r.network, b.n.ID) {
+		return
 	}
-	sort.Slice(stages, func(i, j int) bool { return stages[i].label < stages[j].label })
-	for _, s := range stages {
-		for _, key := range sortedKeys(s.cubes) {
-			c := s.cubes[key]
-			sort.Slice(c.taps, func(i, j int) bool { return c.taps[i].Num < c.taps[j].Num })
-			target := b.w.ports[c.taps[0].Src]
-			if c.targets() > 1 || b.w.attachment(target, b.n.ID) == 0 {
-				continue
-			}
-			// This match is one local target's alone: its own frames must not be copied to it.
-			if !s.alone[target.ID] {
-				if total++; total > maxStages {
-					continue
-				}
-				s.alone[target.ID] = true
-			}
-			delete(s.cubes, key)
+	s := f.stages[r.monitor]
+	c := s.cubes[r.key]
+	if c == nil {
+		return
+	}
+	var first *Tap
+	for target, t := range c.taps {
+		if len(c.taps) == 1 && b.w.loneCubes(f, s, target, b.n.ID) {
+			return
+		}
+		if first == nil || t.Num < first.Num {
+			first = t
 		}
 	}
-	return stages
+	b.floodFlow(tapPriority(0), Cookie(KindTap, first.Num), copyOf(label), network, label, -1, c.match...)
 }
 
-func (c *sharedCube) targets() int {
-	seen := map[string]bool{}
-	for _, t := range c.taps {
-		seen[t.Src] = true
+// floodTarget is the look-ups that are for one target.
+func (b *builder) floodTarget(p *Port) {
+	network := b.w.labels[NetworkLabel(p.Network)]
+	f := b.w.floods[p.Network]
+	if f == nil || network == 0 || b.w.networks[p.Network] == nil || b.w.holds[p.ID] == nil || !b.w.here(p.Network, b.n.ID) {
+		return
 	}
-	return len(seen)
-}
-
-// shared writes the look-up that decides contracts together; false where there are none.
-func (s *stage) shared(b *builder, network uint32) bool {
-	for _, key := range sortedKeys(s.cubes) {
-		c := s.cubes[key]
-		b.floodFlow(tapPriority(0), Cookie(KindTap, c.taps[0].Num), s.copies, network, s.label, -1, c.match...)
+	for _, monitor := range b.stages(f) {
+		if b.w.aloneAt(f, f.stages[monitor], p.ID, b.n.ID) {
+			b.lone(p, b.w.labels[MonitorLabel(monitor)], network)
+		}
 	}
-	return len(s.cubes) > 0
 }
 
-// lone writes the look-up that decides for one target.
-func (b *builder) lone(p *Port, s *stage, network uint32) {
+// lone writes the look-up that decides for one target in one stage.
+func (b *builder) lone(p *Port, stage, network uint32) {
 	if here := b.w.attachment(p, b.n.ID); here != 0 {
-		b.floodFlow(floodSender, Cookie(KindNetwork, network), nil, network, s.label, int64(p.Num), inPort(here))
+		b.floodFlow(floodSender, Cookie(KindNetwork, network), nil, network, stage, int64(p.Num), inPort(here))
 	}
 	for _, id := range sortedKeys(b.w.tapsBySrc[p.ID]) {
 		t := b.w.tapsBySrc[p.ID][id]
@@ -218,11 +198,11 @@ func (b *builder) lone(p *Port, s *stage, network uint32) {
 			continue
 		}
 		kind, actions := KindTapFlood, []openflow.Action(nil)
-		if label == s.label {
-			kind, actions = KindTap, s.copies
+		if label == stage {
+			kind, actions = KindTap, copyOf(stage)
 		}
 		for _, m := range b.flooded(p, t) {
-			b.floodFlow(tapPriority(t.Priority), Cookie(kind, t.Num), actions, network, s.label, int64(p.Num), m...)
+			b.floodFlow(tapPriority(t.Priority), Cookie(kind, t.Num), actions, network, stage, int64(p.Num), m...)
 		}
 	}
 }
@@ -285,30 +265,6 @@ func (b *builder) throughTunnel(p *Port, fields []openflow.MatchField) (left []o
 		}
 	}
 	return left, true
-}
-
-// topPriority is the highest priority of a port's enabled contracts on received frames.
-func (w *World) topPriority(port string) int {
-	top := -1
-	for _, t := range w.tapsBySrc[port] {
-		if t.Enabled && len(t.in) > 0 {
-			top = max(top, t.Priority)
-		}
-	}
-	return top
-}
-
-// shadowed reports whether another contract of the same target may govern frames of t and leads
-// elsewhere.
-func (w *World) shadowed(t *Tap) bool {
-	for _, o := range w.tapsBySrc[t.Src] {
-		if o.Priority > t.Priority && o.Enabled && o.Dst != t.Dst && len(o.in) > 0 {
-			if _, meet := flowtap.Intersect(t.Match, o.Match); meet || t.Direction == flowtap.Both || o.Direction == flowtap.Both {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 func matchKey(m openflow.Match) string {

@@ -46,16 +46,10 @@ func (b *builder) towards(p *Port, here openflow.PortNo, label uint32) []openflo
 // copiesFrom reports whether frames on a node may have to be copied to a monitor: an enabled
 // contract's network is present there.
 func (w *World) copiesFrom(node, monitor string) bool {
-	seen := map[string]bool{}
-	for _, t := range w.tapsByDst[monitor] {
-		network := w.networkOf(t)
-		if !t.Enabled || network == "" || seen[network] {
-			continue
-		}
+	for network := range w.tapped[monitor] {
 		if w.here(network, node) {
 			return true
 		}
-		seen[network] = true
 	}
 	return false
 }

@@ -3,7 +3,7 @@ package pipeline
 import "github.com/flowtap/flowtap/openflow"
 
 // network is what a node needs to carry a network: the meaning of its tunnel labels, the labels
-// it sends under, and flooding. A node without members of the network holds nothing of it.
+// it sends under, and who is where. A node without members of the network holds nothing of it.
 func (b *builder) network(id string) {
 	label := b.w.labels[NetworkLabel(id)]
 	if label == 0 || !b.w.here(id, b.n.ID) {
@@ -12,7 +12,7 @@ func (b *builder) network(id string) {
 	b.labelsOf(id, label)
 	b.senders(id, label)
 	b.networkClaims(id, label)
-	b.flooding(id, label)
+	b.members(id, label)
 }
 
 // labelsOf gives the network's labels their meaning here, and frames that leave theirs.
@@ -53,14 +53,4 @@ func (b *builder) toTunnel(label uint32, cookie uint64, fields ...openflow.Match
 }
 
 // seenBy gives the monitors that contracts of a network copy sent frames to, sorted.
-func (w *World) seenBy(network string) []string {
-	monitors := map[string]bool{}
-	for id := range w.members[network] {
-		for _, t := range w.tapsBySrc[id] {
-			if t.Enabled && len(t.out) > 0 {
-				monitors[t.Dst] = true
-			}
-		}
-	}
-	return sortedKeys(monitors)
-}
+func (w *World) seenBy(network string) []string { return sortedKeys(w.seen[network]) }

@@ -172,6 +172,11 @@ func TestStories(t *testing.T) {
 				require.Equal(c, "ids1 r2", c.send("r1", web(1, 2)))
 			}
 		},
+		"a contract that names a port of another network has no frames": func(c cloud) {
+			c.place("g3", "n2")
+			c.contract("r2 > ids2 in 0 in_port=g3")
+			require.Equal(c, "r2", c.send("r3", web(3, 2)), "r3 has the MAC of g3")
+		},
 		"the sender's metadata is known across the tunnel": func(c cloud) {
 			c.change("r3", func(p *topology.Port, _ *topology.PortStatus) { p.Metadata = 7 })
 			c.contract("r2 > ids2 in 0 metadata=7")

@@ -22,10 +22,13 @@ type UnitKind uint8
 const (
 	UnitEverything UnitKind = iota // not a unit: every unit may have changed
 	UnitBase                       // what every switch holds; no id
-	UnitNetwork                    // labels, flooding
+	UnitNetwork                    // labels, groups of members
 	UnitPort                       // a VM's or gateway's port: its place, guard, forwarding
 	UnitMonitor                    // a monitor's port: delivery and its group of copies
 	UnitTap                        // a contract's flows at its target
+	UnitFlood                      // a network's flooding and the order in which contracts on it are looked up
+	UnitTarget                     // a port's contracts on flooded frames, as far as decided for it alone
+	UnitCube                       // contracts on flooded frames that are decided together: network/monitor/match
 )
 
 // units lists all units of the world.
@@ -33,10 +36,20 @@ func (w *World) units() []Unit {
 	us := make([]Unit, 0, 1+len(w.networks)+len(w.ports)+len(w.taps))
 	us = append(us, Unit{Kind: UnitBase})
 	for _, id := range sortedKeys(w.networks) {
-		us = append(us, Unit{UnitNetwork, id})
+		us = append(us, Unit{UnitNetwork, id}, Unit{UnitFlood, id})
 	}
 	for _, id := range sortedKeys(w.ports) {
 		us = append(us, w.unitOfPort(id))
+		if h := w.holds[id]; h != nil {
+			us = append(us, Unit{UnitTarget, id})
+		}
+	}
+	for _, network := range sortedKeys(w.floods) {
+		for _, monitor := range sortedKeys(w.floods[network].stages) {
+			for _, key := range sortedKeys(w.floods[network].stages[monitor].cubes) {
+				us = append(us, unitOfCube(cubeRef{network, monitor, key}))
+			}
+		}
 	}
 	for _, id := range sortedKeys(w.taps) {
 		us = append(us, Unit{UnitTap, id})
@@ -74,6 +87,7 @@ func (w *World) unitsOfOne(p *Port) []Unit {
 	us := []Unit{{UnitPort, p.ID}, {UnitMonitor, p.ID}}
 	if p.Network != "" {
 		us = append(us, Unit{UnitNetwork, p.Network})
+		us = append(us, w.unitsOfFlood(p)...)
 	}
 	us = append(us, w.unitsNaming(p.ID)...)
 	for id, t := range w.tapsBySrc[p.ID] {
@@ -89,6 +103,7 @@ func (w *World) unitsOfOne(p *Port) []Unit {
 		return us
 	}
 	// The first or last member of a network on a node brings or takes all that leads to the others.
+	us = append(us, w.unitsOfFloods(p.Network)...)
 	for id, m := range w.members[p.Network] {
 		us = append(us, Unit{UnitPort, id})
 		for _, t := range w.tapsBySrc[m.ID] {
@@ -101,7 +116,7 @@ func (w *World) unitsOfOne(p *Port) []Unit {
 // unitsNaming gives the contracts that name a port as in_port.
 func (w *World) unitsNaming(port string) (us []Unit) {
 	for id, t := range w.naming[port] {
-		us = append(us, Unit{UnitTap, id}, Unit{UnitNetwork, w.networkOf(t)})
+		us = append(us, Unit{UnitTap, id}, Unit{UnitTarget, t.Src})
 	}
 	return us
 }
@@ -121,7 +136,7 @@ func (w *World) alone(p *Port) bool {
 }
 
 func (w *World) unitsOfTap(t *Tap) []Unit {
-	return []Unit{{UnitTap, t.ID}, {UnitPort, t.Src}, {UnitMonitor, t.Dst}, {UnitNetwork, w.networkOf(t)}}
+	return []Unit{{UnitTap, t.ID}, {UnitPort, t.Src}, {UnitMonitor, t.Dst}}
 }
 
 func (w *World) networkOf(t *Tap) string {
@@ -137,11 +152,15 @@ func (w *World) unitsOfLabel(key string) []Unit {
 	case "dst":
 		us := []Unit{{UnitMonitor, rest}}
 		for id, t := range w.tapsByDst[rest] {
-			us = append(us, Unit{UnitTap, id}, Unit{UnitPort, t.Src}, Unit{UnitNetwork, w.networkOf(t)})
+			us = append(us, Unit{UnitTap, id}, Unit{UnitPort, t.Src})
+		}
+		for network := range w.tapped[rest] {
+			us = append(us, w.unitsOfFloods(network)...)
+			us = append(us, Unit{UnitNetwork, network})
 		}
 		return us
 	case "net":
-		us := []Unit{{UnitNetwork, rest}}
+		us := append(w.unitsOfFloods(rest), Unit{UnitNetwork, rest})
 		for id := range w.members[rest] {
 			us = append(us, Unit{UnitPort, id})
 		}

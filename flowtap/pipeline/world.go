@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"net/netip"
+	"slices"
 	"sort"
 
 	"github.com/flowtap/flowtap/flowtap"
@@ -28,6 +29,10 @@ type World struct {
 	at        map[spot]map[string]*Port     // ports by node and port number
 	present   map[presence]map[string]*Port // members by network and node
 	using     map[address]map[string]*Port  // members by an address declared or learned
+	holds     map[string]*hold              // by target: what its contracts have put into the next three
+	floods    map[string]*flood             // by network
+	seen      map[string]map[string]int     // contracts on sent frames, by network and monitor
+	tapped    map[string]map[string]int     // contracts, by monitor and network
 	keys      map[uint32]string             // label keys by number
 }
 
@@ -80,6 +85,7 @@ func NewWorld() *World {
 		tapsByDst: map[string]map[string]*Tap{}, naming: map[string]map[string]*Tap{},
 		at: map[spot]map[string]*Port{}, present: map[presence]map[string]*Port{},
 		using: map[address]map[string]*Port{}, keys: map[uint32]string{},
+		holds: map[string]*hold{}, floods: map[string]*flood{}, seen: map[string]map[string]int{}, tapped: map[string]map[string]int{},
 	}
 }
 
@@ -147,14 +153,14 @@ func (w *World) DeleteNode(id string) []Unit {
 func (w *World) PutNetwork(n Network) []Unit {
 	w.networks[n.ID] = &n
 	w.need(NetworkLabel(n.ID))
-	return []Unit{{UnitNetwork, n.ID}}
+	return append(w.unitsOfFloods(n.ID), Unit{UnitNetwork, n.ID})
 }
 
 // DeleteNetwork removes a network.
 func (w *World) DeleteNetwork(id string) []Unit {
 	delete(w.networks, id)
 	delete(w.missing, NetworkLabel(id))
-	return []Unit{{UnitNetwork, id}}
+	return append(w.unitsOfFloods(id), Unit{UnitNetwork, id})
 }
 
 // PutLabel numbers a label key.
@@ -186,6 +192,7 @@ func (w *World) need(key string) {
 func (w *World) PutPort(p Port) []Unit {
 	old := w.ports[p.ID]
 	units := w.unitsOfPort(old)
+	crowded := w.crowds(old, &p)
 	w.forgetPort(old)
 	w.ports[p.ID] = &p
 	for _, a := range p.Status.Attachments {
@@ -205,7 +212,8 @@ func (w *World) PutPort(p Port) []Unit {
 	for _, t := range w.tapsBySrc[p.ID] {
 		w.needSeen(t)
 	}
-	return append(units, w.unitsOfPort(&p)...)
+	w.index(&p)
+	return append(append(units, w.unitsOfPort(&p)...), crowded()...)
 }
 
 // DeletePort removes a port.
@@ -215,10 +223,11 @@ func (w *World) DeletePort(id string) []Unit {
 		return nil
 	}
 	units := w.unitsOfPort(old)
+	crowded := w.crowds(old)
 	delete(w.ports, id)
 	delete(w.missing, MonitorLabel(id))
 	w.forgetPort(old)
-	return units
+	return append(units, crowded()...)
 }
 
 // forgetPort takes a port out of the indices.
@@ -226,6 +235,7 @@ func (w *World) forgetPort(p *Port) {
 	if p == nil {
 		return
 	}
+	w.unindex(p.ID)
 	removeFrom(w.members, p.Network, p.ID)
 	for _, a := range p.Status.Attachments {
 		removeFrom(w.at, spot{a.Node, a.OFPort}, p.ID)
@@ -240,18 +250,19 @@ func (w *World) forgetPort(p *Port) {
 func (w *World) PutTap(id string, num uint32, tap flowtap.Tap) []Unit {
 	units := w.DeleteTap(id)
 	t := &Tap{ID: id, Num: num, Tap: tap, out: tap.Cubes(flowtap.Out), in: tap.Cubes(flowtap.In)}
-	w.taps[id] = t
-	addTo(w.tapsBySrc, tap.Src, id, t)
-	addTo(w.tapsByDst, tap.Dst, id, t)
-	for _, c := range append(append([]flowtap.Cube{}, t.out...), t.in...) {
-		for _, named := range []string{c.InPort, c.ToPort} {
-			if named != "" {
-				addTo(w.naming, named, id, t)
+	return append(units, w.withTarget(t, func() {
+		w.taps[id] = t
+		addTo(w.tapsBySrc, tap.Src, id, t)
+		addTo(w.tapsByDst, tap.Dst, id, t)
+		for _, c := range slices.Concat(t.out, t.in) {
+			for _, named := range []string{c.InPort, c.ToPort} {
+				if named != "" {
+					addTo(w.naming, named, id, t)
+				}
 			}
 		}
-	}
-	w.needSeen(t)
-	return append(units, w.unitsOfTap(t)...)
+		w.needSeen(t)
+	})...)
 }
 
 // DeleteTap removes a tap.
@@ -260,15 +271,54 @@ func (w *World) DeleteTap(id string) []Unit {
 	if t == nil {
 		return nil
 	}
-	units := w.unitsOfTap(t)
-	delete(w.taps, id)
-	removeFrom(w.tapsBySrc, t.Src, id)
-	removeFrom(w.tapsByDst, t.Dst, id)
-	for _, c := range append(append([]flowtap.Cube{}, t.out...), t.in...) {
-		removeFrom(w.naming, c.InPort, id)
-		removeFrom(w.naming, c.ToPort, id)
+	return w.withTarget(t, func() {
+		delete(w.taps, id)
+		removeFrom(w.tapsBySrc, t.Src, id)
+		removeFrom(w.tapsByDst, t.Dst, id)
+		for _, c := range slices.Concat(t.out, t.in) {
+			removeFrom(w.naming, c.InPort, id)
+			removeFrom(w.naming, c.ToPort, id)
+		}
+	})
+}
+
+// withTarget changes the contracts of t's target, and gives what that touches.
+func (w *World) withTarget(t *Tap, change func()) (units []Unit) {
+	p := w.ports[t.Src]
+	if p == nil {
+		change()
+		return w.unitsOfTap(t)
 	}
-	return units
+	crowded := w.crowds(p)
+	units = append(w.unitsOfTap(t), w.unitsOfFlood(p)...)
+	was := w.seen[p.Network][t.Dst] > 0
+	w.unindex(p.ID)
+	change()
+	w.index(p)
+	if is := w.seen[p.Network][t.Dst] > 0; is != was {
+		units = append(units, Unit{UnitNetwork, p.Network})
+	}
+	return append(append(units, w.unitsOfFlood(p)...), crowded()...)
+}
+
+// crowds notes whether the networks of ports are crowded, and later gives all of the flooding of
+// those of which that has changed.
+func (w *World) crowds(ports ...*Port) func() []Unit {
+	is := func(network string) bool { f := w.floods[network]; return f != nil && f.crowded() }
+	was := map[string]bool{}
+	for _, p := range ports {
+		if p != nil {
+			was[p.Network] = is(p.Network)
+		}
+	}
+	return func() (us []Unit) {
+		for network, before := range was {
+			if is(network) != before {
+				us = append(us, w.unitsOfFloods(network)...)
+			}
+		}
+		return us
+	}
 }
 
 // needSeen asks for the (network, seen-by) label of a contract on frames that a target sends.

@@ -1,0 +1,259 @@
+package pipeline
+
+import (
+	"github.com/flowtap/flowtap/flowtap"
+	"github.com/flowtap/flowtap/openflow"
+)
+
+// A flood is what a network's contracts on received frames come to, kept up to date contract by
+// contract because one more of them must not cost a look at all others. It is the same for all nodes.
+type flood struct {
+	stages map[string]*stage // by monitor
+	alone  int               // targets that may have a look-up of their own, over all stages
+}
+
+// A stage is one monitor's part of a flood program.
+type stage struct {
+	cubes map[string]*sharedCube // contracts that may be decided together, by match
+	multi int                    // cubes of several targets
+	// single counts, by target, the cubes that are that target's alone; forced the contracts that
+	// must be decided one target at a time.
+	single, forced map[string]int
+}
+
+// A sharedCube is one match and the contracts that have it, by target.
+type sharedCube struct {
+	match openflow.Match
+	taps  map[string]*Tap
+}
+
+// A cubeRef names a shared cube.
+type cubeRef struct{ network, monitor, key string }
+
+// A hold is what one target's contracts have put into the indices.
+type hold struct {
+	network string
+	cubes   map[cubeRef]*Tap
+	forced  []string // monitors, once a contract
+	tapped  []string // monitors of enabled contracts, once a contract
+	seen    []string // monitors of those on sent frames
+}
+
+// index enters a port's contracts.
+func (w *World) index(p *Port) {
+	if p == nil || p.Network == "" || len(w.tapsBySrc[p.ID]) == 0 {
+		return
+	}
+	h := &hold{network: p.Network, cubes: map[cubeRef]*Tap{}}
+	top := w.topPriority(p.ID)
+	for _, t := range w.tapsBySrc[p.ID] {
+		if !t.Enabled {
+			continue
+		}
+		h.tapped = append(h.tapped, t.Dst)
+		if len(t.out) > 0 {
+			h.seen = append(h.seen, t.Dst)
+		}
+		if len(t.in) == 0 || p.Status.Node == "" {
+			continue
+		}
+		if special(t) || t.Priority < top && w.shadowed(t) {
+			h.forced = append(h.forced, t.Dst)
+			continue
+		}
+		for _, c := range t.in {
+			ref := cubeRef{p.Network, t.Dst, matchKey(c.Fields)}
+			if old := h.cubes[ref]; old == nil || t.Num < old.Num {
+				h.cubes[ref] = t
+			}
+		}
+	}
+	w.holds[p.ID] = h
+	w.enter(p.ID, h, 1)
+}
+
+// unindex takes a port's contracts out.
+func (w *World) unindex(id string) {
+	if h := w.holds[id]; h != nil {
+		w.enter(id, h, -1)
+		delete(w.holds, id)
+	}
+}
+
+// enter adds a hold to the indices, or with -1 takes it out.
+func (w *World) enter(port string, h *hold, by int) {
+	for _, m := range h.tapped {
+		count(w.tapped, m, h.network, by)
+	}
+	for _, m := range h.seen {
+		count(w.seen, h.network, m, by)
+	}
+	f := w.floods[h.network]
+	if f == nil {
+		f = &flood{stages: map[string]*stage{}}
+		w.floods[h.network] = f
+	}
+	at := func(monitor string) *stage {
+		if f.stages[monitor] == nil {
+			f.stages[monitor] = &stage{cubes: map[string]*sharedCube{}, single: map[string]int{}, forced: map[string]int{}}
+		}
+		return f.stages[monitor]
+	}
+	for _, m := range h.forced {
+		s := at(m)
+		f.alone -= len(s.forced)
+		add(s.forced, port, by)
+		f.alone += len(s.forced)
+	}
+	for ref, t := range h.cubes {
+		s := at(ref.monitor)
+		f.alone -= len(s.single)
+		c := s.cubes[ref.key]
+		if c == nil {
+			c = &sharedCube{taps: map[string]*Tap{}}
+			for _, cube := range t.in {
+				if matchKey(cube.Fields) == ref.key {
+					c.match = cube.Fields
+				}
+			}
+			s.cubes[ref.key] = c
+		}
+		s.tally(c, -1)
+		if by > 0 {
+			c.taps[port] = t
+		} else {
+			delete(c.taps, port)
+		}
+		s.tally(c, 1)
+		if len(c.taps) == 0 {
+			delete(s.cubes, ref.key)
+		}
+		f.alone += len(s.single)
+	}
+	for m, s := range f.stages {
+		if len(s.cubes)+len(s.forced) == 0 {
+			delete(f.stages, m)
+		}
+	}
+}
+
+// tally counts a cube as one target's or as several's.
+func (s *stage) tally(c *sharedCube, by int) {
+	if len(c.taps) > 1 {
+		s.multi += by
+	}
+	if len(c.taps) == 1 {
+		for target := range c.taps {
+			add(s.single, target, by)
+		}
+	}
+}
+
+func add(m map[string]int, key string, by int) {
+	if m[key] += by; m[key] == 0 {
+		delete(m, key)
+	}
+}
+
+func count(m map[string]map[string]int, a, b string, by int) {
+	if m[a] == nil {
+		m[a] = map[string]int{}
+	}
+	if add(m[a], b, by); len(m[a]) == 0 {
+		delete(m, a)
+	}
+}
+
+// special reports whether what a contract says depends on the node: names of ports, and tunnels.
+func special(t *Tap) bool {
+	for _, c := range t.in {
+		if c.InPort != "" || c.ToPort != "" {
+			return true
+		}
+		for _, f := range c.Fields {
+			switch f.Field {
+			case openflow.FieldTunSrc, openflow.FieldTunDst, openflow.FieldTunnelID:
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// crowded reports whether a network has so many targets that matches of one target alone must be
+// decided together with others: an action list has 64 KiB. Such a target may be copied its own
+// broadcasts.
+func (f *flood) crowded() bool { return f.alone > maxAlone }
+
+// alone reports whether a target's contracts towards a stage's monitor are decided for it alone on
+// a node: where one frees nobody else, its own frames must not be copied to it.
+func (w *World) aloneAt(f *flood, s *stage, target, node string) bool {
+	return s.forced[target] > 0 || s.single[target] > 0 && !f.crowded() && w.attachment(w.ports[target], node) != 0
+}
+
+// loneCubes reports whether the matches that only this target of a stage has are decided for it
+// alone on a node, and so not together with others'.
+func (w *World) loneCubes(f *flood, s *stage, target, node string) bool {
+	return w.aloneAt(f, s, target, node) && w.attachment(w.ports[target], node) != 0
+}
+
+// unitsOfFlood gives the parts of flooding that a target's contracts, or its place, have to do with.
+func (w *World) unitsOfFlood(p *Port) []Unit {
+	us := []Unit{{UnitFlood, p.Network}, {UnitTarget, p.ID}}
+	h, f := w.holds[p.ID], w.floods[p.Network]
+	if h == nil || f == nil {
+		return us
+	}
+	for ref := range h.cubes {
+		us = append(us, unitOfCube(ref))
+		// One that gets or loses company is decided otherwise.
+		if taps := f.stages[ref.monitor].cubes[ref.key].taps; len(taps) <= 2 {
+			for id := range taps {
+				us = append(us, Unit{UnitTarget, id})
+			}
+		}
+	}
+	return us
+}
+
+// unitsOfFloods gives all parts of a network's flooding.
+func (w *World) unitsOfFloods(network string) []Unit {
+	us := []Unit{{UnitFlood, network}}
+	for id := range w.members[network] {
+		us = append(us, Unit{UnitTarget, id})
+	}
+	if f := w.floods[network]; f != nil {
+		for monitor, s := range f.stages {
+			for key := range s.cubes {
+				us = append(us, unitOfCube(cubeRef{network, monitor, key}))
+			}
+		}
+	}
+	return us
+}
+
+func unitOfCube(r cubeRef) Unit { return Unit{UnitCube, r.network + "/" + r.monitor + "/" + r.key} }
+
+// topPriority is the highest priority of a port's enabled contracts on received frames.
+func (w *World) topPriority(port string) int {
+	top := -1
+	for _, t := range w.tapsBySrc[port] {
+		if t.Enabled && len(t.in) > 0 {
+			top = max(top, t.Priority)
+		}
+	}
+	return top
+}
+
+// shadowed reports whether another contract of the same target may govern frames of t and leads
+// elsewhere.
+func (w *World) shadowed(t *Tap) bool {
+	for _, o := range w.tapsBySrc[t.Src] {
+		if o.Priority > t.Priority && o.Enabled && o.Dst != t.Dst && len(o.in) > 0 {
+			if _, meet := flowtap.Intersect(t.Match, o.Match); meet || t.Direction == flowtap.Both || o.Direction == flowtap.Both {
+				return true
+			}
+		}
+	}
+	return false
+}
