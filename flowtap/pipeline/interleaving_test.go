@@ -70,7 +70,7 @@ func TestInterleaving(t *testing.T) {
 // others are not yet. Ports are plugged as in the world after: the controller learns of them late.
 //
 // What may happen meanwhile and not at rest:
-//   - a frame is lost, or goes where it would before or after;
+//   - a frame is lost, or goes where it would before or after, unless both are the same;
 //   - a monitor to which contracts of the network lead, before or after, gets a frame that is not
 //     due, or twice: the sender's switch and the receiver's may be of different times;
 //   - what a port sends that neither world has contracts for is nobody's concern.
@@ -136,6 +136,11 @@ func (x transit) judge(s sender, fr frame, r ofsim.Result) error {
 	if s.p.Kind == "monitor" && len(r.Deliveries) > 0 {
 		return fmt.Errorf("a monitor's frame left it")
 	}
+	for at := range x.steady(s, fr) {
+		if got[at] == 0 {
+			return fmt.Errorf("%s gets it before and after and not meanwhile", who[at])
+		}
+	}
 	if len(served) == 0 {
 		return nil
 	}
@@ -170,6 +175,24 @@ func (x transit) judge(s sender, fr frame, r ofsim.Result) error {
 		}
 	}
 	return nil
+}
+
+// steady gives the places to which a frame goes before and after, where nothing about sender and
+// place has changed.
+func (x transit) steady(s sender, fr frame) map[place]bool {
+	old := x.before.Port(s.p.ID)
+	if old == nil || !slices.Contains(old.Status.Attachments, s.at) || old.Num != s.p.Num {
+		return nil
+	}
+	was, is := oracle{x.before}.judge(old, s.at.Node, fr), oracle{x.after}.judge(s.p, s.at.Node, fr)
+	both := map[place]bool{}
+	for at := range was.receivers {
+		id := portsByPlace(x.before)[at]
+		if p := x.after.Port(id); is.receivers[at] && p != nil && p.Num == x.before.Port(id).Num {
+			both[at] = true
+		}
+	}
+	return both
 }
 
 // due gives the monitors of which one must have a frame that a port sends or has been delivered;
