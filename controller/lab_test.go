@@ -1,7 +1,6 @@
 package controller
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -137,11 +136,10 @@ func newLab(t testing.TB, switches int, config Config) *lab {
 	return l
 }
 
-// start runs a new controller on the store, at the address of the last one.
+// start runs a new controller on the store.
 func (l *lab) start() {
 	l.t.Helper()
-	l.addr = cmp.Or(l.addr, "127.0.0.1:0")
-	ln, err := net.Listen("tcp", l.addr)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(l.t, err)
 	l.addr = ln.Addr().String()
 	l.warned = &warnings{Handler: slog.NewTextHandler(l.t.Output(), &slog.HandlerOptions{Level: level()})}

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -190,6 +191,7 @@ func TestALabelGoesOnlyWhenEveryDatapathIsProven(t *testing.T) {
 	t.Parallel()
 	l := shop(t, quick())
 	label, to := l.label(pipeline.NetworkLabel("shop")), uint64(0xac100002) // 172.16.0.2
+	l.helped()
 	l.fabric.Forget()
 	before := states(l)
 	l.sws[1].RemovePort(1) // db: n2 has no member any more
@@ -262,6 +264,7 @@ func TestProof(t *testing.T) {
 	t.Run("a change is proven by three rounds of the sentinel, and nothing of it stays", func(t *testing.T) {
 		t.Parallel()
 		l := shop(t, quick())
+		l.helped()
 		l.fabric.Forget()
 		l.tap("t1", copyTap("web", "ids", flowtap.Out))
 		l.becomes("t1", flowtap.TapActive, "")
@@ -324,3 +327,14 @@ func TestProof(t *testing.T) {
 }
 
 func lower(t flowtap.Tap) flowtap.Tap { t.Priority = 50; return t }
+
+// helped waits until some switch can prove a change of the first.
+func (l *lab) helped() {
+	l.t.Helper()
+	l.eventually(func() error {
+		if len(l.ctl.tunnels.helpers(1)) == 0 {
+			return errors.New("no tunnel to n1 answers")
+		}
+		return nil
+	})
+}

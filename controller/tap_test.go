@@ -124,9 +124,9 @@ func TestATapStaysActiveWhileSwitchesComeBackAndNotLonger(t *testing.T) {
 	l.stop()
 	l.eventually(func() error { return disconnected(l.sws...) })
 	l.config.Grace = 300 * time.Millisecond
+	began := time.Now()
 	l.start()
 	l.connect(l.sws[0], l.sws[1])
-	began := time.Now()
 	l.becomes("t1", flowtap.TapDegraded, "node n3 is not connected")
 	require.Greater(t, time.Since(began), 200*time.Millisecond, "within the grace it stays as it was")
 	l.connect(l.sws[2])
