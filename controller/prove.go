@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/flowtap/flowtap/flowtap/pipeline"
@@ -12,9 +13,13 @@ const (
 	// sentinelRounds is how many changes of the sentinel must be seen. A sweep of the
 	// revalidators that begins before a change may show the first of them early; the third proves
 	// a whole sweep after it.
-	sentinelRounds  = 3
-	sentinelEvery   = time.Millisecond
-	sentinelTimeout = 500 * time.Millisecond
+	sentinelRounds = 3
+	sentinelEvery  = time.Millisecond
+	// sentinelTimeout is how long a proof is waited for. What follows takes labels away, so it is
+	// long: a switch short of CPU has been seen to need more than half a second.
+	sentinelTimeout = 2 * time.Second
+	// sentinelPatience is when a switch that has not proven a change is asked whether it lives.
+	sentinelPatience = 300 * time.Millisecond
 )
 
 func (c *Controller) nextSentinel() uint32 { return c.sentinels.Add(1) }
@@ -32,12 +37,13 @@ func sentinelMessages(j *job, cookie uint64) []openflow.Message {
 // tell: megaflows are revalidated after it. Another node sends frames to a flow that goes to the
 // controller and whose cookie changes with each round; the cookie that comes back is the one the
 // datapath has. Where no other node can help, the longest time this took anywhere is waited.
-func (c *Controller) prove(ctx context.Context, j *job, cookie uint64) {
+func (c *Controller) prove(ctx context.Context, j *job, cookie uint64, failed map[*session]bool) {
 	if j.err != nil {
 		return
 	}
 	started := time.Now()
-	if helpers := c.tunnels.helpers(j.session.dpid); cookie != 0 && len(helpers) > 0 {
+	helpers := slices.DeleteFunc(c.tunnels.helpers(j.session.dpid), func(h helper) bool { return failed[h.session] })
+	if cookie != 0 && len(helpers) > 0 {
 		if c.proveBySentinel(ctx, j, cookie, helpers) {
 			took := time.Since(started)
 			c.metrics.proof.Observe(took.Seconds())
@@ -47,6 +53,9 @@ func (c *Controller) prove(ctx context.Context, j *job, cookie uint64) {
 					return
 				}
 			}
+		}
+		if j.err != nil || ctx.Err() != nil {
+			return
 		}
 		c.log.Warn("no sentinel came back; waiting instead", "node", j.node.ID)
 	}
@@ -62,6 +71,7 @@ func (c *Controller) proveBySentinel(ctx context.Context, j *job, cookie uint64,
 	defer cancel()
 	tick := time.NewTicker(sentinelEvery)
 	defer tick.Stop()
+	patience := time.After(sentinelPatience)
 	for round := 0; ; {
 		if j.session.sentinel.Load() == cookie {
 			if round++; round == sentinelRounds {
@@ -79,11 +89,19 @@ func (c *Controller) proveBySentinel(ctx context.Context, j *job, cookie uint64,
 				Actions: pipeline.SendTunnelled(h.node, &j.node, pipeline.LabelSentinel)})
 			cancel()
 		}
-		select {
-		case <-j.session.sentinelSeen:
-		case <-tick.C:
-		case <-ctx.Done():
-			return false
+		for waiting := true; waiting; {
+			select {
+			case <-j.session.sentinelSeen:
+				waiting = j.session.sentinel.Load() != cookie // another one with the old cookie
+			case <-tick.C:
+				waiting = false
+			case <-patience:
+				if j.barrier(ctx); j.err != nil {
+					return false
+				}
+			case <-ctx.Done():
+				return false
+			}
 		}
 	}
 }

@@ -98,9 +98,13 @@ func (c *Controller) carryOut(ctx context.Context, jobs []*job) {
 	rest := func(j *job) { j.commit(ctx, j.phases[1], sentinelMessages(j, sentinels[j])...) }
 	c.together(gain, rest)
 	c.together(others, rest)
+	failed := map[*session]bool{}
+	for _, j := range jobs {
+		failed[j.session] = j.err != nil
+	}
 	c.together(jobs, func(j *job) {
 		if j.matters() {
-			c.prove(ctx, j, sentinels[j])
+			c.prove(ctx, j, sentinels[j], failed)
 		}
 	})
 	// Only now does no datapath send any more what the last phase takes away.
@@ -163,6 +167,13 @@ func (p *planner) accepted(sw *swtch) {
 		sw.refusal = ""
 		p.stateNode(sw)
 	}
+}
+
+// barrier asks the switch whether it lives.
+func (j *job) barrier(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, j.timeout)
+	defer cancel()
+	j.err = j.session.conn.Barrier(ctx)
 }
 
 // roundDone takes note of what came of a round.

@@ -207,7 +207,12 @@ func (g *gateFinder) find(f *openflow.Flow, added bool) bool {
 	case TableTapIn:
 		out, ok := value(f.Match, RegOut)
 		return ok && g.deliveries(openflow.PortNo(out))
-	case TableEncap, TableDeliver:
+	case TableEncap:
+		// The last contract towards a monitor takes the label of its frames along, and is itself
+		// behind a gate.
+		seen, _ := value(f.Match, RegSeenBy)
+		return added || seen != 0 && !g.wanted(f)
+	case TableDeliver:
 		return added
 	}
 	return false
