@@ -165,7 +165,15 @@ func (m *monkey) deleteSomething() string {
 		if !sw.Connected() {
 			return "nothing" // what it then holds is nobody's business
 		}
+		sw.DropOnce(simswitch.DropNever)
 		may(m.store.Nodes().Delete(m.ctx(), nodeID(sw), 0))
+		// Whoever is not connected then keeps what it has, so that is waited for.
+		m.eventually(func() error {
+			if flows, _ := own(sw.Set()).Len(); flows > 0 {
+				return fmt.Errorf("switch %v keeps %d flows", sw.DPID(), flows)
+			}
+			return nil
+		})
 		return "delete node " + nodeID(sw)
 	}
 }

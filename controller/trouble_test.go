@@ -90,10 +90,11 @@ func TestAHungSwitchDoesNotHoldUpOthersForLong(t *testing.T) {
 		}
 		return nil
 	})
-	require.Less(t, time.Since(began), 3*config.CommitTimeout)
+	// Two rounds (labels come between), each with a timeout and, where the hung one is asked to
+	// help, a proof given up.
+	require.Less(t, time.Since(began), 4*time.Second)
 	l.becomes("t2", flowtap.TapActive, "")
 	l.becomes("t1", flowtap.TapPending, "node n1 is not connected")
-	require.Less(t, time.Since(began), 6*config.CommitTimeout)
 	l.sws[0].Hang(false)
 	l.eventually(func() error { return disconnected(l.sws[0]) })
 	l.connect(l.sws[0])
