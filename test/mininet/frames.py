@@ -69,6 +69,17 @@ def ip_packet(src, dst, proto, payload, ttl=64, tos=0):
     return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + payload
 
 
+def fragment(src_mac, dst_mac, src, dst, proto, data, offset, more, identification=1, **ethernet_options):
+    """One IPv4 or IPv6 fragment: data at offset (bytes, a multiple of 8) of a packet's payload; more of it follows."""
+    if ":" in src:
+        head = struct.pack("!BBHI", proto, 0, offset | more, identification)  # RFC 8200 section 4.5
+        return ethernet(src_mac, dst_mac, 0x86DD, ip_packet(src, dst, 44, head + data), **ethernet_options)
+    packet = ip_packet(src, dst, proto, data)
+    head = packet[:4] + struct.pack("!HH", identification, more << 13 | offset // 8) + packet[8:10] + b"\0\0" + packet[12:20]
+    head = head[:10] + struct.pack("!H", checksum(head)) + head[12:]
+    return ethernet(src_mac, dst_mac, 0x0800, head + data, **ethernet_options)
+
+
 def with_checksum(src, dst, proto, segment, at):
     """The segment with the checksum over its pseudo header filled in at offset at."""
     if ":" in src:

@@ -80,8 +80,9 @@ class World:
         """VMs with their ports: each a (name, node) or (name, node, options of the port).
 
         A port's options are those of the API (mac, ips, port_security, ...), by default a MAC of
-        its own and one IPv4 and one IPv6 address. Returns when every port is active and every
-        pair of the new VMs has exchanged a frame.
+        its own and one IPv4 and one IPv6 address. Its VM has these addresses; `undeclared` names
+        those of "mac" and "ips" that the port does not tell the API. Returns when every port is
+        active and every pair of the new VMs has exchanged a frame.
         """
         ports = []
         for name, node, *rest in wanted:
@@ -91,7 +92,9 @@ class World:
             ips = options.pop("ips", [f"10.0.0.{self._macs}", f"fd00::{self._macs:x}"])
             # A kernel with IPv6 also speaks from its link-local address.
             declared = ips + ([] if quiet else [frames.link_local(mac)])
+            undeclared = options.pop("undeclared", ())
             body = dict({"id": name, "network": network, "kind": "vm", "mac": mac, "ips": declared}, **options)
+            body = {k: v for k, v in body.items() if k not in undeclared}
             ports.append((body, dict(name=name, node=node, mac=mac, ips=ips, quiet=quiet)))
         made = self._ports(ports)
         if warm:
