@@ -20,13 +20,20 @@ def exchange(check, title, batches, expected):
     {VM: (what that is, its frames)}."""
     with Captures(*expected) as at:
         for vm, batch in batches:
-            send(vm, batch)
-        at.settle()
+            send(vm, batch, rate=2000)
+        settle(at, {vm: wanted for vm, (_, wanted) in expected.items()})
     for vm, (what, wanted) in expected.items():
         if wanted:
             check.same(f"{title}: {what}", wanted, at[vm].frames)
         else:
             check.none(f"{title}: {what}", at[vm].frames)
+
+
+def settle(at, expected):
+    """Wait for as many frames as each VM should get, and for what should not be there."""
+    for vm, wanted in expected.items():
+        at[vm].wait_for(len(wanted), timeout=2.0)
+    at.settle(quiet=0.15)
 
 
 def of(batch, wanted):
@@ -278,7 +285,7 @@ def protocols_tags_and_fragments(w, check):
         copies = [f for name in kinds if name in wanted for f in kinds[name]]
         with w.tapped(web, at_sender, match, "out"), w.tapped(far, at_receiver, match, "in"), Captures(far, at_sender, at_receiver) as at:
             send(web, batch, rate=2000)
-            at.settle(quiet=0.1)
+            settle(at, {far: batch, at_sender: copies, at_receiver: copies})
         check.same(f"match {match or 'everything'!r}, out: its frames and no others", copies, at[at_sender].frames)
         check.same(f"match {match or 'everything'!r}, in: its frames and no others", copies, at[at_receiver].frames)
         if not match:
@@ -341,7 +348,11 @@ def tenants_with_the_same_addresses(w, check):
 
 
 def a_monitor_that_moves(w, check):
-    """Copies follow the monitor; while it moves none comes twice and the targets notice nothing."""
+    """Copies follow the monitor; while it moves none comes twice.
+
+    Frames may be lost meanwhile, to everyone: with or without FlowTap, a userspace Open vSwitch
+    that loses an interface can lose the frames of others for some milliseconds.
+    """
     w.network("shop")
     web, far = w.vms("shop", ("web", "n1"), ("far", "n2"))
     ids, = w.monitors(("ids", "n3"))
@@ -354,22 +365,27 @@ def a_monitor_that_moves(w, check):
                 w.lab.migrate(ids, to)
                 w.wait_port(ids)
                 w.wait_tap(tap, web, ids)
-                marks = [out.wait_more(100), into.wait_more(100)]
+                marks = len(out.sent), len(into.sent)
+                out.wait_more(100)
+                into.wait_more(100)
                 out.stop()
                 into.stop()
             at.settle()
         title = f"the monitor moves to {to} under traffic"
-        check.same(f"{title}: {far.name} gets every frame", out.sent, at[far].frames)
-        check.same(f"{title}: {web.name} gets every frame", into.sent, at[web].frames)
-        moving = out.sent[:marks[0]] + into.sent[:marks[1]]
-        copies = once_each(moving, at[ids].frames)
-        check.same(f"{title}: every frame after active is copied once, none before more often", out.sent[marks[0]:] + into.sent[marks[1]:], copies)
+        late = {far: out.sent[marks[0]:], web: into.sent[marks[1]:]}
+        moving = {far: out.sent[:marks[0]], web: into.sent[:marks[1]]}
+        for vm in (far, web):
+            lost = len(moving[vm]) - len(set(moving[vm]) & set(at[vm].frames))
+            check.same(f"{title}: {vm.name} gets every frame after active, and none twice ({lost} of {len(moving[vm])} before lost)",
+                       late[vm], less_one_each(moving[vm], at[vm].frames))
+        check.same(f"{title}: every frame after active is copied once, none before more often",
+                   late[far] + late[web], less_one_each(moving[far] + moving[web], at[ids].frames))
 
 
-def once_each(allowed, copies):
-    """The copies less one of each allowed frame."""
+def less_one_each(allowed, got):
+    """The frames got less one of each that is allowed and not demanded."""
     may, rest = set(allowed), []
-    for frame in copies:
+    for frame in got:
         if frame in may:
             may.discard(frame)
         else:
@@ -418,4 +434,4 @@ def off_and_on_again(w, check):
 
 STORIES = [the_higher_priority_has_the_frame, the_higher_priority_has_the_broadcast, a_sender_does_not_receive, in_port_and_metadata,
            behind_a_gateway, undeclared_addresses, unknown_unicast_is_flooded, protocols_tags_and_fragments,
-           tenants_with_the_same_addresses, a_monitor_that_comes_back, off_and_on_again]
+           tenants_with_the_same_addresses, a_monitor_that_moves, a_monitor_that_comes_back, off_and_on_again]
