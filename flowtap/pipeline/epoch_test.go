@@ -208,3 +208,21 @@ func (d draws) megaflow(w *World) *megaflow {
 	}
 	return m
 }
+
+// TestGatesOfAClassHaveOnePriority: where two had different ones, frames that pass the lower would
+// look at the bits of the upper as bystanders, and a bit drawn for them later might be no news.
+func TestGatesOfAClassHaveOnePriority(t *testing.T) {
+	classOfPriority := map[uint16]gateClass{}
+	for _, priority := range []uint16{prioFlooded, prioUnicast, prioMulticast, prioUnknownGW, prioUnknown} {
+		class := classOf(&openflow.Flow{Table: TableForward, Priority: priority})
+		for p, c := range classOfPriority {
+			if c == class {
+				t.Errorf("gates of priority %d and %d share a class", p, priority)
+			}
+		}
+		classOfPriority[priority] = class
+		if classFirst[class+1]-classFirst[class] < 2 {
+			t.Errorf("the class of priority %d has no two bits to take in turn", priority)
+		}
+	}
+}
