@@ -14,6 +14,9 @@ import (
 	"github.com/flowtap/flowtap/openflow/ofconn"
 )
 
+// underway is how long a frame may take from one node's datapath into another's.
+const underway = 50 * time.Millisecond
+
 // A job is one switch's part in a round.
 type job struct {
 	sw      *swtch
@@ -107,7 +110,15 @@ func (c *Controller) carryOut(ctx context.Context, jobs []*job) {
 			c.prove(ctx, j, sentinels[j], failed)
 		}
 	})
-	// Only now does no datapath send any more what the last phase takes away.
+	// Only now does no datapath send any more what the last phase takes away. What was sent before
+	// may still be on its way, and a label that meets no flow leaves a megaflow that drops it
+	// behind, which would outlive the label's return.
+	if slices.ContainsFunc(jobs, func(j *job) bool { return !j.phases[2].Empty() }) {
+		select {
+		case <-time.After(underway):
+		case <-ctx.Done():
+		}
+	}
 	c.together(jobs, func(j *job) {
 		var drop []openflow.Message
 		if sentinels[j] != 0 {
