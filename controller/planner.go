@@ -29,6 +29,7 @@ type planner struct {
 	world    *pipeline.World
 	switches map[openflow.DPID]*swtch // connected, registered or not
 	started  time.Time
+	adopted  uint32 // connections so far
 
 	dirty    map[pipeline.Unit]bool // parts to recompute on every switch
 	busy     bool                   // a round is under way
@@ -56,8 +57,8 @@ type swtch struct {
 	ifaces  map[string]openflow.PortNo
 	node    string
 
-	have, want *flowset.Set // have is nil until the switch was read
-	parts      map[pipeline.Unit]part
+	have, want *flowset.Set         // have is nil until the switch was read
+	shares     *pipeline.Shares     // what want is made of
 	keys       map[flowset.Key]bool // flows that may differ
 	groups     map[openflow.GroupID]bool
 	all        bool // everything may differ
@@ -68,12 +69,6 @@ type swtch struct {
 	refused    time.Time // when it last refused a change
 	refusal    string    // why
 	status     topology.NodeStatus
-}
-
-// part is one unit's share of a switch's desired state.
-type part struct {
-	keys   []flowset.Key
-	groups []openflow.GroupID
 }
 
 type waiter struct {
@@ -299,13 +294,13 @@ func (p *planner) switchDown(s *session) {
 // adopt makes a connected switch a node's: it is read, and then kept at its desired state.
 func (p *planner) adopt(sw *swtch, node string) {
 	n := p.world.Node(node)
-	sw.node, sw.have, sw.want = node, nil, &flowset.Set{}
-	sw.parts, sw.keys, sw.groups = map[pipeline.Unit]part{}, map[flowset.Key]bool{}, map[openflow.GroupID]bool{}
-	sw.epoch, sw.all = &pipeline.Epoch{}, true
+	sw.shares, sw.keys, sw.groups = &pipeline.Shares{}, map[flowset.Key]bool{}, map[openflow.GroupID]bool{}
+	sw.node, sw.have, sw.want = node, nil, sw.shares.Want()
+	sw.epoch, sw.all = pipeline.NewEpoch(p.epochSeed()), true
 	with := *n
 	with.TunnelPort = sw.ifaces[n.TunnelInterface]
 	p.mark(p.world.PutNode(with))
-	p.recompute(sw, p.world.Units())
+	p.recompute(sw, []pipeline.Unit{{Kind: pipeline.UnitEverything}})
 	sw.refused, sw.refusal = time.Time{}, ""
 	sw.status = topology.NodeStatus{State: topology.NodeConnected, Role: "master", Version: sw.session.conn.Desc().Software}
 	p.stateNode(sw)
@@ -335,7 +330,7 @@ func (p *planner) stateNode(sw *swtch) {
 // switch was left with: nobody will look there again.
 func (p *planner) clear(sw *swtch) {
 	sw.node, sw.have, sw.want = "", nil, &flowset.Set{}
-	sw.parts, sw.all = map[pipeline.Unit]part{}, true
+	sw.shares, sw.all = &pipeline.Shares{}, true
 	sw.refused, sw.refusal = time.Time{}, ""
 	p.keepTunnels(false)
 	p.read(sw)
@@ -366,38 +361,20 @@ func (p *planner) portChanged(s *session, m *openflow.PortStatus) {
 	p.restateTaps(p.world.Taps())
 }
 
-// recompute brings the shares of units in a switch's desired state up to date. All old shares go
-// before any new one comes: a flow may pass from one unit to another, as when a port number does.
+// epochSeed differs from one connection to the next, of this process and of the one before it.
+func (p *planner) epochSeed() uint32 {
+	p.adopted++
+	return uint32(p.started.Unix()) + p.adopted
+}
+
+// recompute brings units' shares of a switch's desired state up to date.
 func (p *planner) recompute(sw *swtch, units []pipeline.Unit) {
-	for _, u := range units {
-		for _, k := range sw.parts[u].keys {
-			sw.want.DeleteFlow(k)
-			sw.keys[k] = true
-		}
-		for _, id := range sw.parts[u].groups {
-			sw.want.DeleteGroup(id)
-			sw.groups[id] = true
-		}
-		delete(sw.parts, u)
+	keys, groups := sw.shares.Update(p.world, sw.node, units)
+	for _, k := range keys {
+		sw.keys[k] = true
 	}
-	for _, u := range units {
-		flows, groups := pipeline.Part(p.world, sw.node, u)
-		if len(flows)+len(groups) == 0 {
-			continue
-		}
-		now := part{keys: make([]flowset.Key, 0, len(flows))}
-		for i := range flows {
-			k := flowset.KeyOf(&flows[i])
-			now.keys = append(now.keys, k)
-			sw.want.PutFlow(flows[i])
-			sw.keys[k] = true
-		}
-		for _, g := range groups {
-			now.groups = append(now.groups, g.ID)
-			sw.want.PutGroup(g)
-			sw.groups[g.ID] = true
-		}
-		sw.parts[u] = now
+	for _, id := range groups {
+		sw.groups[id] = true
 	}
 }
 
@@ -408,18 +385,14 @@ func (p *planner) recomputeDirty() {
 	}
 	units := slices.Collect(maps.Keys(p.dirty))
 	everything := p.dirty[pipeline.Unit{Kind: pipeline.UnitEverything}]
-	if everything {
-		units = p.world.Units()
-	}
 	for _, sw := range p.switches {
 		if sw.node == "" {
 			continue
 		}
-		if everything { // and what vanished
-			p.recompute(sw, slices.Concat(units, slices.Collect(maps.Keys(sw.parts))))
-		} else {
-			p.recompute(sw, units)
-		}
+		p.recompute(sw, units)
+	}
+	if everything {
+		units = p.world.Units()
 	}
 	p.restateNetworks(units)
 	p.dirty = map[pipeline.Unit]bool{}

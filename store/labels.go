@@ -12,10 +12,11 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// Labels are tunnel keys of 24 bits. The lowest are kept for fixed meanings.
+// Labels are tunnel keys of 24 bits, of which the highest says that a frame was flooded. The lowest
+// labels are kept for fixed meanings.
 const (
 	LabelMin = 16
-	LabelMax = 1<<24 - 1
+	LabelMax = 1<<23 - 1
 )
 
 // labelsAtOnce keeps a transaction below the 128 operations that etcd allows by default.
@@ -128,7 +129,7 @@ func (s *Store) freeLabels(ctx context.Context, next uint64, n int) ([]uint32, u
 		}
 	}
 	if len(fresh) < n {
-		return nil, 0, errors.New("all 24-bit labels are in use")
+		return nil, 0, errors.New("all tunnel labels are in use")
 	}
 	return fresh, next, nil
 }
