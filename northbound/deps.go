@@ -39,7 +39,8 @@ type Deps struct {
 	MaxWatchers int
 	// Heartbeat is the time between two comments on an idle stream. Zero is 15 s.
 	Heartbeat time.Duration
-	// StoreTimeout bounds one request's work in the store, ?wait apart. Zero is 5 s.
+	// StoreTimeout bounds one request's work in the store, ?wait apart. Zero is 15 s: a disk that stalls
+	// for seconds is better waited for than answered with "outcome unknown".
 	StoreTimeout time.Duration
 }
 
@@ -109,7 +110,7 @@ func (d *Deps) validate() error {
 		d.Heartbeat = 15 * time.Second
 	}
 	if d.StoreTimeout == 0 {
-		d.StoreTimeout = 5 * time.Second
+		d.StoreTimeout = 15 * time.Second
 	}
 	if d.Final == nil {
 		d.Final = finalReason
