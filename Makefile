@@ -44,6 +44,7 @@ staticcheck:
 
 unit: deps ## All Go tests, those against a real Open vSwitch included, with the race detector.
 	$(GO) test -race -timeout 12m ./...
+	$(GO) test -timeout 12m -run 'Mediation|Interleaving|Epochs|AddUp' ./flowtap/pipeline # all cases, which the race detector makes too slow
 
 fuzz: ## Each fuzz target for FUZZTIME.
 	@sh scripts/fuzz.sh $(FUZZTIME)

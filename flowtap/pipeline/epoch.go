@@ -246,21 +246,17 @@ func (g *gateFinder) flooding(label uint32) bool {
 	return ok
 }
 
-// deliveries adds the gates in front of what is delivered to a local port alone.
+// deliveries adds the gates in front of what is delivered to a local port alone. There are none in
+// front of a gateway: the flows that lead unknown destinations to it change with flood programs, a
+// phase before its contracts, and would have shown megaflows the bit too early.
 func (g *gateFinder) deliveries(out openflow.PortNo) bool {
 	p := g.w.portAt(spot{g.node, out})
-	if p == nil {
+	if p == nil || p.Kind == topology.KindGateway {
 		return false
 	}
 	ok, net := false, reg(RegNetwork, g.w.labels[NetworkLabel(p.Network)])
 	for _, m := range g.w.addresses(p) {
 		ok = g.add(classUnicast, &openflow.Flow{Table: TableForward, Priority: prioUnicast, Match: match(net, mac(openflow.FieldEthDst, m))}) || ok
-	}
-	if p.Kind == topology.KindGateway {
-		for _, origin := range []uint32{originLocal, originTunnel} {
-			f := openflow.Flow{Table: TableForward, Priority: prioUnknown, Match: match(net, reg(RegOrigin, origin))}
-			ok = g.add(classUnknown, &f) || ok
-		}
 	}
 	return ok
 }
