@@ -131,7 +131,7 @@ func (c *Controller) carryOut(ctx context.Context, jobs []*job) {
 
 // matters reports whether frames that already flow are treated otherwise after the change: it does
 // more than tell what a new label means.
-func (j *job) matters() bool { return !j.phases[1].Empty() || pipeline.Floods(j.phases[0]) }
+func (j *job) matters() bool { return !j.phases[1].Empty() || pipeline.Copies(j.phases[0]) }
 
 func (c *Controller) together(jobs []*job, f func(*job)) {
 	var wg sync.WaitGroup

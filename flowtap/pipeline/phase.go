@@ -9,15 +9,16 @@ import (
 // the sending side starts, and goes after it stopped. All switches finish a phase before any
 // begins the next:
 //
-//   - first: what a switch must know before others send it something new (labels, deliveries)
-//     and the copies of flooded frames, which other nodes' targets depend on;
+//   - first: what a switch must know before others send it something new (labels, deliveries),
+//     the copies of flooded frames, which other nodes' targets depend on, and new contracts on what
+//     is delivered here, because unknown destinations are led to a gateway by flows of this phase;
 //   - rest: everything else, in one bundle; switches that gained a port (Gains) before the others;
 //   - last: labels that nobody sends any more.
 func Phases(c flowset.Changes) (first, rest, last flowset.Changes) {
 	first.GroupAdd = c.GroupAdd
 	rest.GroupModify, rest.GroupDelete = c.GroupModify, c.GroupDelete
 	for _, f := range c.FlowAdd {
-		if receives(&f) || f.Table == TableFlood || floods(&f) {
+		if receives(&f) || f.Table == TableFlood || floods(&f) || f.Table == TableTapIn {
 			first.FlowAdd = append(first.FlowAdd, f)
 		} else {
 			rest.FlowAdd = append(rest.FlowAdd, f)
@@ -52,11 +53,12 @@ func Gains(c flowset.Changes) bool {
 	return false
 }
 
-// Floods reports whether a change is one of flood programs.
-func Floods(c flowset.Changes) bool {
+// Copies reports whether a first phase concerns frames that already flow: it has flood programs or
+// contracts.
+func Copies(c flowset.Changes) bool {
 	for _, flows := range [][]openflow.Flow{c.FlowAdd, c.FlowModify, c.FlowReplace} {
 		for i := range flows {
-			if floods(&flows[i]) || flows[i].Table == TableFlood {
+			if f := &flows[i]; floods(f) || f.Table == TableFlood || f.Table == TableTapIn {
 				return true
 			}
 		}
