@@ -18,6 +18,9 @@ import (
 
 // TestReadmeFirstTap types what README.md says under "A first tap".
 func TestReadmeFirstTap(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the commands, which `make test` does")
+	}
 	readme, err := os.ReadFile("README.md")
 	require.NoError(t, err)
 	section := regexp.MustCompile("(?s)## A first tap\n\n```sh\n(.*?)```\n\n(.*?)Give it one").FindStringSubmatch(string(readme))

@@ -58,16 +58,17 @@ func (p *proxy) set(down, deaf bool) {
 
 func (p *proxy) carry(client net.Conn) {
 	defer client.Close()
-	server, err := net.Dial("tcp", p.target)
-	if err != nil {
-		return
-	}
-	defer server.Close()
 	p.mu.Lock()
 	if p.down {
 		p.mu.Unlock()
 		return
 	}
+	server, err := net.Dial("tcp", p.target)
+	if err != nil {
+		p.mu.Unlock()
+		return
+	}
+	defer server.Close()
 	p.conns[client], p.conns[server] = true, true
 	p.mu.Unlock()
 	defer func() {

@@ -14,6 +14,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 
 	"github.com/flowtap/flowtap/flowtap"
 	"github.com/flowtap/flowtap/topology"
@@ -131,12 +132,19 @@ func dial(c Config) (*clientv3.Client, error) {
 		DialTimeout: c.DialTimeout,
 		TLS:         c.TLS,
 		Logger:      zapTo(c.Logger, nil),
-		DialOptions: []grpc.DialOption{grpc.WithStatsHandler(sending{})},
+		DialOptions: []grpc.DialOption{grpc.WithStatsHandler(sending{}), grpc.WithConnectParams(redial)},
 		// A member that vanished without a word is noticed after 13 s at most. etcd refuses pings that are
 		// less than 5 s apart.
 		DialKeepAliveTime:    10 * time.Second,
 		DialKeepAliveTimeout: 3 * time.Second,
 	})
+}
+
+// redial finds an etcd that is back within 2 s, however long it was away; gRPC alone waits up to two
+// minutes.
+var redial = grpc.ConnectParams{
+	Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second},
+	MinConnectTimeout: 5 * time.Second,
 }
 
 // probe says why no endpoint can be reached, which a time-out does not. It gives nil when one can.

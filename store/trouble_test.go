@@ -75,39 +75,47 @@ func TestAFollowerSurvivesARestartedEtcd(t *testing.T) {
 	t.Parallel()
 	ctx, dir := testContext(t), t.TempDir()
 	e := startEtcd(t, dir, 0)
-	s := openStore(t, Config{Endpoints: []string{e.url}})
+	p := startProxy(t, e.url)
+	s := openStore(t, Config{Endpoints: []string{p.url}})
 	batches := s.Follow(ctx)
 	var r replay
 	r.add(t, next(t, batches))
+	p.set(true, false) // as a kill does; etcd itself would wait for its watchers
 	e.close()
 	short, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
 	defer cancel()
 	require.ErrorIs(t, s.Ready(short), ErrUnavailable)
 	startEtcd(t, dir, e.port)
+	p.set(false, false)
 	require.NoError(t, s.Ready(ctx))
 	create(t, s.Networks(), "after", topology.Network{})
 	for r.seen["networks/after"] == nil {
 		r.add(t, next(t, batches))
 	}
+	p.set(true, false)
 }
 
 func TestAFollowerStartsOverWhenEtcdWasReplaced(t *testing.T) {
 	t.Parallel()
 	ctx := testContext(t)
 	e := startEtcd(t, t.TempDir(), 0)
-	s := openStore(t, Config{Endpoints: []string{e.url}})
+	p := startProxy(t, e.url)
+	s := openStore(t, Config{Endpoints: []string{p.url}})
 	for i := range 20 {
 		waitFor(t, s, create(t, s.Networks(), fmt.Sprint("old-", i), topology.Network{}).Revision)
 	}
 	batches := s.Follow(ctx)
 	require.Len(t, next(t, batches).Events, 20)
+	p.set(true, false)
 	e.close()
 	startEtcd(t, t.TempDir(), e.port) // as a restored backup: its revisions start lower
+	p.set(false, false)
 	b := next(t, batches)
 	assert.True(t, b.Reset)
 	assert.Empty(t, b.Events)
 	create(t, s.Networks(), "new", topology.Network{})
 	assert.Len(t, next(t, batches).Events, 1)
+	p.set(true, false)
 }
 
 func TestAWriteWithoutAnAnswerHasAnUnknownOutcome(t *testing.T) {
