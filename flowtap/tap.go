@@ -3,6 +3,13 @@ package flowtap
 // Action is what happens to the frames of a contract's flow.
 type Action string
 
+// What becomes of a redirected flow whose monitor is gone: it stops (the default), or it passes by
+// the monitor.
+const (
+	FailClosed = "closed"
+	FailOpen   = "open"
+)
+
 // Actions. Forward copies, redirect diverts.
 const (
 	Forward  Action = "forward"
@@ -60,6 +67,9 @@ type Counters struct {
 	MatchedBytes     uint64 `json:"matched_bytes"`
 	DeliveredPackets uint64 `json:"delivered_packets"`
 	DeliveredBytes   uint64 `json:"delivered_bytes"`
+	// Dropped copies are those that rate_limit held back. Truncation drops nothing.
+	DroppedPackets uint64 `json:"dropped_packets"`
+	DroppedBytes   uint64 `json:"dropped_bytes"`
 }
 
 // TapStatus is what the controller made of a tap.

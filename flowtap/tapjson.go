@@ -6,9 +6,6 @@ import (
 	"github.com/flowtap/flowtap/topology"
 )
 
-// FailClosed is the default of fail_mode: no monitor, no frame.
-const FailClosed = "closed"
-
 // defaultTap is a tap of which nothing is said.
 var defaultTap = Tap{Direction: Both, Priority: 100, Enabled: true, FailMode: FailClosed}
 
@@ -114,7 +111,7 @@ func (t Tap) validFlow() error {
 func (t Tap) validOptions() error {
 	switch t.FailMode {
 	case FailClosed:
-	case "open":
+	case FailOpen:
 		return tapErr("fail_mode", "not yet: open")
 	default:
 		return tapErr("fail_mode", "%s: want closed or open", quote(t.FailMode))

@@ -62,6 +62,8 @@ func nodeFields() []field {
 	return []field{
 		{name: "datapath_id", in: true, out: true, schema: doc{"type": "string", "pattern": "^[0-9a-f]{16}$"},
 			request: doc{"type": "string", "pattern": "^[0-9a-fA-F]{16}$"}},
+		{name: "tunnel_datapath_id", schema: doc{"type": "string", "pattern": "^[0-9a-f]{16}$", "description": "The bridge that has the tunnel port, where that is a second one."},
+			request: doc{"type": "string", "pattern": "^[0-9a-fA-F]{16}$"}},
 		{name: "tunnel_ip", in: true, out: true, schema: doc{"type": "string", "format": "ipv4"}},
 		{name: "tunnel_interface", out: true, schema: textSchema("The flow-based tunnel port; tun0 by default.")},
 		{name: "labels", schema: labelsSchema},
@@ -85,6 +87,8 @@ func portFields() []field {
 		{name: "port_security", out: true, schema: doc{"type": "boolean", "description": "By default true where mac is given."}},
 		{name: "labels", schema: labelsSchema},
 		{name: "metadata", out: true, schema: metadataSchema, request: doc{"oneOf": []doc{textSchema("Hexadecimal with 0x, or decimal."), countSchema}}},
+		{name: "return_port", schema: textSchema("Where a two-armed monitor gives frames back; by default here.")},
+		{name: "tag", schema: textSchema("Whether frames to a monitor carry a VLAN a network; none by default.", "none", "vlan")},
 	}
 }
 
@@ -121,7 +125,15 @@ func tapStatusSchema() doc {
 	return closed(doc{
 		"state": textSchema("", "pending", "active", "degraded", "disabled"), "reason": textSchema(""),
 		"src_node": textSchema(""), "dst_node": textSchema(""), "revision": textSchema(""),
-		"counters": closed(doc{"matched_packets": countSchema, "matched_bytes": countSchema, "delivered_packets": countSchema, "delivered_bytes": countSchema},
-			"matched_packets", "matched_bytes", "delivered_packets", "delivered_bytes"),
+		"counters": countersSchema(),
 	}, "state", "reason", "counters")
+}
+
+func countersSchema() doc {
+	names := []string{"matched_packets", "matched_bytes", "delivered_packets", "delivered_bytes", "dropped_packets", "dropped_bytes"}
+	d := doc{}
+	for _, n := range names {
+		d[n] = countSchema
+	}
+	return closed(d, names...)
 }

@@ -9,6 +9,9 @@ import (
 // Node is one cloud node: a switch that carries VM ports and a tunnel port.
 type Node struct {
 	DatapathID openflow.DPID `json:"datapath_id"`
+	// TunnelDatapathID is the second bridge, where a node has one, whose tunnel ports it uses
+	// (OpenStack's br-tun). Zero: the tunnel port is on the bridge of DatapathID.
+	TunnelDatapathID openflow.DPID `json:"tunnel_datapath_id,omitzero"`
 	// TunnelIP is the node's address on the underlay.
 	TunnelIP netip.Addr `json:"tunnel_ip"`
 	// TunnelInterface is the name of the flow-based tunnel port, by default "tun0".
@@ -76,6 +79,52 @@ type Port struct {
 	PortSecurity bool              `json:"port_security"`
 	Labels       map[string]string `json:"labels,omitempty"`
 	Metadata     Metadata          `json:"metadata"`
+	// ReturnPort is the id of the monitor port by which a two-armed monitor gives redirected frames
+	// back; empty is the monitor's own. Monitors only.
+	ReturnPort string `json:"return_port,omitempty"`
+	// Tag says how frames tell the monitor their network. Empty is TagNone. Monitors only.
+	Tag Tag `json:"tag,omitempty"`
+}
+
+// Tag is how a monitor is told which network a frame is of.
+type Tag string
+
+// Tags: none, or one 802.1Q tag a network, in front of what the frame has of its own.
+const (
+	TagNone Tag = "none"
+	TagVLAN Tag = "vlan"
+)
+
+// Pool is several monitors behind one name.
+type Pool struct {
+	Mode    PoolMode          `json:"mode"`
+	Members []PoolMember      `json:"members"`
+	Labels  map[string]string `json:"labels,omitempty"`
+}
+
+// PoolMode is what a pool does with a frame.
+type PoolMode string
+
+// Modes of a pool: every member gets every frame, or both directions of a connection go to one
+// member, by weight.
+const (
+	PoolCopy   PoolMode = "copy"
+	PoolSpread PoolMode = "spread"
+)
+
+// PoolMember is one monitor of a pool.
+type PoolMember struct {
+	// Port is the id of a port of kind monitor.
+	Port string `json:"port"`
+	// Weight is the member's share of a spread pool against the others' weights, 1 by default.
+	Weight int `json:"weight"`
+}
+
+// PoolStatus is what the controller made of a pool.
+type PoolStatus struct {
+	// Slices says how many of a spread pool's slices each member has; members that have none, because
+	// they are down, are left out. Empty for a copy pool.
+	Slices map[string]int `json:"slices,omitempty"`
 }
 
 // States of a port.
