@@ -56,7 +56,7 @@ func appendAction(b []byte, a Action) ([]byte, error) {
 	case PopVLAN:
 		b = be.AppendUint32(b, uint32(actPopVLAN)<<16|8)
 		return append(b, zeros[:4]...), nil
-	case Resubmit, OutputField, OutputTruncate:
+	case Resubmit, OutputField, OutputTruncate, Multipath, Clone:
 		return appendNicira(b, a)
 	case RawAction:
 		if n := len(a.Bytes); n < 8 || n%8 != 0 || n != int(be.Uint16(a.Bytes[2:])) {
@@ -68,7 +68,10 @@ func appendAction(b []byte, a Action) ([]byte, error) {
 }
 
 // decodeActions reads a list of actions that fills b.
-func decodeActions(b []byte) ([]Action, error) {
+func decodeActions(b []byte) ([]Action, error) { return decodeNested(b, 0) }
+
+// decodeNested reads a list that is within so many clones.
+func decodeNested(b []byte, depth int) ([]Action, error) {
 	if len(b) == 0 {
 		return nil, nil
 	}
@@ -82,7 +85,7 @@ func decodeActions(b []byte) ([]Action, error) {
 	actions := make([]Action, 0, count)
 	for len(b) > 0 {
 		n := int(be.Uint16(b[2:])) // checked above
-		actions = append(actions, decodeAction(b[:n]))
+		actions = append(actions, decodeAction(b[:n], depth))
 		b = b[n:]
 	}
 	return actions, nil
@@ -90,7 +93,7 @@ func decodeActions(b []byte) ([]Action, error) {
 
 // decodeAction reads one whole action of at least 8 bytes. What is not exactly of a form that
 // appendAction writes stays raw.
-func decodeAction(b []byte) Action {
+func decodeAction(b []byte, depth int) Action {
 	switch t := be.Uint16(b); {
 	case t == actOutput && len(b) == 16:
 		return Output{Port: PortNo(be.Uint32(b[4:])), MaxLen: be.Uint16(b[8:])}
@@ -105,7 +108,7 @@ func decodeAction(b []byte) Action {
 			return a
 		}
 	case t == actExperimenter && len(b) >= 16 && be.Uint32(b[4:]) == ExperimenterNicira:
-		if a := decodeNicira(b); a != nil {
+		if a := decodeNicira(b, depth); a != nil {
 			return a
 		}
 	}

@@ -1,5 +1,11 @@
 package openflow
 
+import (
+	"bytes"
+	"iter"
+	"slices"
+)
+
 // A Flow is a flow entry without its counters: what flow-mod writes and flow-stats reads.
 type Flow struct {
 	Table    TableID
@@ -45,7 +51,7 @@ type Bucket struct {
 	Actions    []Action
 }
 
-// An Action is one of the types below. All are comparable but RawAction.
+// An Action is one of the types below. All are comparable but Clone and RawAction: see SameActions.
 type Action interface{ isAction() }
 
 // Output sends the frame to Port. MaxLen matters for PortController only: bytes sent, 0xffff for all.
@@ -88,6 +94,12 @@ type PushVLAN struct{ EtherType uint16 }
 // PopVLAN removes the outer 802.1Q tag.
 type PopVLAN struct{}
 
+// Clone executes a list of actions on a copy of the frame: what they change is undone after them
+// (NXAST_CLONE). With a truncating output among them, and not in a list reached from them, Open
+// vSwitch executes them apart from all else in the datapath too, so that a meter that drops the copy
+// drops nothing more (TestAMeterInACloneDropsOnlyTheCopy). A bucket ignores it.
+type Clone struct{ Actions []Action }
+
 // RawAction is an action that this package does not model: the whole action, header included.
 type RawAction struct{ Bytes []byte }
 
@@ -99,7 +111,41 @@ func (SetField) isAction()       {}
 func (Resubmit) isAction()       {}
 func (PushVLAN) isAction()       {}
 func (PopVLAN) isAction()        {}
+func (Multipath) isAction()      {}
+func (Clone) isAction()          {}
 func (RawAction) isAction()      {}
+
+// SameActions reports whether two lists say the same.
+func SameActions(a, b []Action) bool { return slices.EqualFunc(a, b, sameAction) }
+
+func sameAction(a, b Action) bool {
+	switch a := a.(type) {
+	case RawAction:
+		b, ok := b.(RawAction)
+		return ok && bytes.Equal(a.Bytes, b.Bytes)
+	case Clone:
+		b, ok := b.(Clone)
+		return ok && SameActions(a.Actions, b.Actions)
+	}
+	return a == b // of two types or of a comparable one
+}
+
+// EveryAction goes through a list, and through those of the clones in it.
+func EveryAction(actions []Action) iter.Seq[Action] {
+	return func(yield func(Action) bool) { every(actions, yield) }
+}
+
+func every(actions []Action, yield func(Action) bool) bool {
+	for _, a := range actions {
+		if !yield(a) {
+			return false
+		}
+		if c, ok := a.(Clone); ok && !every(c.Actions, yield) {
+			return false
+		}
+	}
+	return true
+}
 
 // Set is a SetField of the low bits of v; f has at most 64 bits.
 func Set(f Field, v uint64) SetField { return SetField{f, Uint(f, v).Value} }

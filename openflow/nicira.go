@@ -8,9 +8,11 @@ const ExperimenterNicira uint32 = 0x00002320
 // Subtypes of Nicira actions (ovs-actions(7) names them; nicira-ext.h of Open vSwitch 3.1 numbers them).
 const (
 	nxResubmit      = 1
+	nxMultipath     = 10
 	nxResubmitTable = 14
 	nxOutputReg     = 15
 	nxOutputTrunc   = 39
+	nxClone         = 42
 )
 
 // nxPort16 is a port number in the 16 bits that these actions have. 0xff00 and above stand for
@@ -28,6 +30,10 @@ func nxPort32(p uint16) PortNo {
 	}
 	return PortNo(p)
 }
+
+// maxClones is how deep clones are read; what is deeper stays raw, or a peer could have us
+// recurse thousands of times.
+const maxClones = 8
 
 func appendNicira(b []byte, a Action) ([]byte, error) {
 	header := func(n, subtype int) {
@@ -62,12 +68,27 @@ func appendNicira(b []byte, a Action) ([]byte, error) {
 		header(16, nxOutputTrunc)
 		b = be.AppendUint16(b, port)
 		return be.AppendUint32(b, a.MaxLen), nil
+	case Multipath:
+		if err := a.valid(); err != nil {
+			return nil, err
+		}
+		header(32, nxMultipath)
+		return a.append(b), nil
+	case Clone:
+		start := len(b)
+		header(0, nxClone)
+		b = append(b, zeros[:6]...)
+		var err error
+		if b, err = appendActions(b, a.Actions); err != nil {
+			return nil, fmt.Errorf("clone: %w", err)
+		}
+		return b, putLen16(b, start, start+2)
 	}
 	return nil, fmt.Errorf("no Nicira action: %T", a)
 }
 
 // decodeNicira reads a Nicira action of at least 16 bytes; nil when it is not one of ours.
-func decodeNicira(b []byte) Action {
+func decodeNicira(b []byte, depth int) Action {
 	port := nxPort32(be.Uint16(b[10:]))
 	switch subtype := be.Uint16(b[8:]); {
 	case subtype == nxResubmit && len(b) == 16:
@@ -77,6 +98,12 @@ func decodeNicira(b []byte) Action {
 		return Resubmit{Port: port, Table: TableID(b[12])}
 	case subtype == nxOutputTrunc && len(b) == 16:
 		return OutputTruncate{Port: port, MaxLen: be.Uint32(b[12:])}
+	case subtype == nxMultipath && len(b) == 32:
+		return decodeMultipath(b)
+	case subtype == nxClone && depth < maxClones && [6]byte(b[10:]) == [6]byte{}:
+		if inner, err := decodeNested(b[16:], depth+1); err == nil {
+			return Clone{Actions: inner}
+		}
 	case subtype == nxOutputReg && len(b) == 24:
 		header := be.Uint32(b[12:])
 		f := Field(header >> 9)

@@ -141,6 +141,16 @@ func actionCases() map[string]Flow {
 		"push_vlan ad":  {Apply: []Action{PushVLAN{EtherType: 0x88a8}, Output{Port: 1}}},
 		"pop_vlan":      {Match: Match{Uint(FieldVLANVID, 0x1005)}, Apply: []Action{PopVLAN{}, Output{Port: 1}}},
 		"raw":           {Match: Match{ipv4}, Apply: []Action{RawAction{Bytes: []byte{0, 24, 0, 8, 0, 0, 0, 0}}, Output{Port: 1}}},
+		"multipath": {Apply: []Action{
+			Multipath{Fields: HashSymmetricL4, Basis: 50, Links: 8, Field: FieldReg(0), Bits: 4},
+			Multipath{Fields: HashSymmetricL3L4UDP, Algorithm: LinkHighestWeight, Links: 1 << 16, Arg: 7, Field: FieldReg(9), Offset: 16, Bits: 16},
+			Multipath{Fields: HashSymmetricL3, Algorithm: LinkIterative, Links: 1, Field: FieldMetadata, Offset: 63, Bits: 1},
+		}},
+		"clone": {Apply: []Action{
+			Clone{Actions: []Action{OutputTruncate{Port: PortInPort, MaxLen: 14}, Resubmit{Port: PortInPort, Table: 9}}},
+			Clone{Actions: []Action{Set(FieldReg(2), 5), Clone{Actions: []Action{PushVLAN{EtherType: 0x8100}, Set(FieldVLANVID, 0x1002), Output{Port: 2}}}, ApplyGroup{ID: 1}}},
+			Output{Port: 1}}},
+		"clone nothing": {Apply: []Action{Clone{}, Output{Port: 1}}},
 		"clear_actions": {Other: []byte{0, 5, 0, 8, 0, 0, 0, 0}, Goto: 9},
 		"write_metadata": {Other: []byte{0, 2, 0, 24, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5, 255, 255, 255, 255, 255, 255, 255, 255},
 			Meter: 1, Goto: 9},

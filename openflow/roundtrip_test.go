@@ -26,6 +26,9 @@ var sampleActions = []Action{
 	OutputTruncate{Port: 6, MaxLen: 64}, ApplyGroup{ID: 9}, Set(FieldReg(1), 0x11), Set(FieldMetadata, 0x22),
 	Set(FieldTunnelID, 0x33), SetField(bytesOf(FieldIPv6Dst)), Resubmit{Port: PortInPort, Table: 4},
 	Resubmit{Port: 2, Table: 5}, PushVLAN{EtherType: 0x8100}, PopVLAN{},
+	Multipath{Fields: HashSymmetricL4, Basis: 50, Algorithm: LinkHighestWeight, Links: 1 << 16, Arg: 9, Field: FieldReg(5), Offset: 8, Bits: 16},
+	Clone{Actions: []Action{OutputTruncate{Port: PortTable, MaxLen: 14}, Clone{Actions: []Action{PopVLAN{}}}, RawAction{Bytes: []byte{0, 24, 0, 8, 0, 0, 0, 0}}}},
+	Clone{},
 	RawAction{Bytes: []byte{0, 24, 0, 8, 0, 0, 0, 0}}, // dec_ttl
 	RawAction{Bytes: append([]byte{0, 27, 0, 32}, make([]byte, 28)...)},
 }

@@ -229,6 +229,13 @@ func actionString(a Action) string {
 		return fmt.Sprintf("push_vlan:0x%04x", a.EtherType)
 	case PopVLAN:
 		return "pop_vlan"
+	case Multipath:
+		return a.String()
+	case Clone:
+		if len(a.Actions) == 0 {
+			return "clone()"
+		}
+		return "clone(" + ActionsString(a.Actions) + ")"
 	case RawAction:
 		return fmt.Sprintf("raw(%x)", a.Bytes)
 	}
