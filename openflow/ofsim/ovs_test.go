@@ -129,8 +129,14 @@ func (c *comparer) install(sw *Switch, s scenario) {
 		c.t.FailNow()
 	}
 	c.refused += refused
+	c.purge()
+}
+
+// purge takes every megaflow out of Open vSwitch's datapath.
+func (c *comparer) purge() {
+	c.t.Helper()
 	// A purge alone left an old megaflow in force once in about twenty runs under load.
-	c.o.Until("no megaflow of the last scenario is left", func() bool {
+	c.o.Until("no megaflow is left", func() bool {
 		c.o.Appctl("revalidator/purge")
 		c.o.Appctl("dpctl/del-flows", "dummy@ovs-dummy")
 		return strings.TrimSpace(c.o.Appctl("dpctl/dump-flows", "dummy@ovs-dummy")) == ""
@@ -188,7 +194,7 @@ func (c *comparer) frame(sw *Switch, port openflow.PortNo, tun Tunnel, frame []b
 	trace := c.o.Appctl("ofproto/trace", "br0", spec, hex.EncodeToString(frame))
 	defer func() {
 		if c.t.Failed() {
-			c.t.Logf("%s\n%s\nofsim (%v):\n%s", name, trace, err, r.Trace())
+			c.t.Logf("%s\n%s\nofsim (%v):\n%s\nmegaflows:\n%s", name, trace, err, r.Trace(), c.o.Appctl("dpctl/dump-flows", "dummy@ovs-dummy"))
 		}
 	}()
 	c.key(frame, trace)
@@ -231,6 +237,12 @@ func (c *comparer) frame(sw *Switch, port openflow.PortNo, tun Tunnel, frame []b
 	confused := strings.Contains(actions, "userspace(") && strings.Contains(actions, "push_vlan") && strings.Contains(actions, "set(")
 	if port != genTunnel && !confused {
 		c.bytes(int(port), frame, out)
+	}
+	// Open vSwitch 3.1.0 changes nothing in an IP header with protocol 0, and forgets to put the
+	// protocol into the megaflow that says so: the next frame of any protocol would be left unchanged too.
+	var k key
+	if extract(frame, &k); k.get(atProto) == 0 {
+		c.purge()
 	}
 }
 
