@@ -9,6 +9,7 @@ const (
 	tagInPort = tagPorts + 3
 	tagToPort = tagPorts + 4
 	tagStage  = tagPorts + 5
+	tagEnd    = tagPorts + 6
 )
 
 func (f *form) encode() string {
@@ -41,33 +42,51 @@ func (f *form) encode() string {
 // size is the field's width in bytes.
 func (f field) size() int { return (fieldTable[f].bits + 7) / 8 }
 
+// fieldValue is an item of an encoded form.
+type fieldValue struct {
+	tag     byte
+	payload string
+}
+
+// nextItem splits off the first item of an encoded form.
+func nextItem(code string) (v fieldValue, rest string) {
+	v.tag, rest = code[0], code[1:]
+	n := 0
+	switch {
+	case v.tag < tagPorts:
+		n = 2 * field(v.tag).size()
+	case v.tag < tagFrags:
+		n = 4
+	case v.tag == tagFrags:
+		n = 1
+	default:
+		n = 1 + int(rest[0])
+	}
+	v.payload = rest[:n]
+	return v, rest[n:]
+}
+
 // decodeForm reads what encode wrote.
-func decodeForm(s string) *form {
+func decodeForm(code string) *form {
 	f := newForm()
-	for len(s) > 0 {
-		tag := s[0]
-		s = s[1:]
+	for code != "" {
+		var v fieldValue
+		v, code = nextItem(code)
+		p := v.payload
 		switch {
-		case tag < tagPorts:
-			n := field(tag).size()
-			f.cons[tag] = constraint{wordOfString(s[:n]), wordOfString(s[n : 2*n])}
-			s = s[2*n:]
-		case tag < tagFrags:
-			f.ports[tag-tagPorts] = span{uint16(s[0])<<8 | uint16(s[1]), uint16(s[2])<<8 | uint16(s[3])}
-			s = s[4:]
-		case tag == tagFrags:
-			f.frags, s = fragSet(s[0]), s[1:]
+		case v.tag < tagPorts:
+			n := len(p) / 2
+			f.cons[v.tag] = constraint{wordOfString(p[:n]), wordOfString(p[n:])}
+		case v.tag < tagFrags:
+			f.ports[v.tag-tagPorts] = span{uint16(p[0])<<8 | uint16(p[1]), uint16(p[2])<<8 | uint16(p[3])}
+		case v.tag == tagFrags:
+			f.frags = fragSet(p[0])
+		case v.tag == tagInPort:
+			f.inPort = p[1:]
+		case v.tag == tagToPort:
+			f.toPort = p[1:]
 		default:
-			name := s[1 : 1+s[0]]
-			s = s[1+len(name):]
-			switch tag {
-			case tagInPort:
-				f.inPort = name
-			case tagToPort:
-				f.toPort = name
-			default:
-				f.stage = Direction(name)
-			}
+			f.stage = Direction(p[1:])
 		}
 	}
 	return f

@@ -87,10 +87,26 @@ func (f *form) andSpan(x field, s span) bool {
 // firstPort gives the lowest port that the field's range and mask both allow.
 func (f *form) firstPort(x field) (uint16, bool) {
 	p, c := f.ports[x-fieldPortSrc], f.cons[x]
-	for v := uint64(p.first); v <= uint64(p.last); v++ {
-		if v&c.mask.lo == c.value.lo {
-			return uint16(v), true
+	return firstMasked(p.first, p.last, uint16(c.value.lo), uint16(c.mask.lo))
+}
+
+// firstMasked gives the lowest v of first to last with v&mask == value. The lowest one shares as many
+// leading bits with first as can be; behind those it has a one where first has a zero, and then
+// nothing but what the mask demands.
+func firstMasked(first, last, value, mask uint16) (uint16, bool) {
+	if first&mask == value {
+		return first, true
+	}
+	for bit := uint16(1); bit != 0; bit <<= 1 {
+		if first&bit != 0 || mask&bit != 0 && value&bit == 0 {
+			continue
 		}
+		above := ^(bit<<1 - 1)
+		if first&above&mask != value&above {
+			continue
+		}
+		v := first&above | bit | value&(bit-1)
+		return v, v <= last
 	}
 	return 0, false
 }

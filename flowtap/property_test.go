@@ -134,13 +134,9 @@ func TestIntersectIsExact(t *testing.T) {
 		if !ok {
 			return
 		}
-		merged, _ := merge(a.form(), b.form())
-		f := merged.frame()
-		require.True(t, a.Matches(f) && b.Matches(f), "%s against %s: witness %s is no witness: %+v", a, b, w, f)
-		if !strings.Contains(string(w), toPortKey) {
-			m, err := ParseMatch(string(w))
-			require.NoError(t, err, "%s", w)
-			require.True(t, m.Matches(f), "%s: %+v", w, f)
+		require.Equal(t, w.To(), w.form.toPort)
+		for _, f := range framesOf(t, w) {
+			require.True(t, a.Matches(f) && b.Matches(f), "%s against %s: witness %s is no witness: %+v", a, b, w, f)
 		}
 	})
 	t.Logf("%d met, %d did not", meet, apart)
@@ -224,21 +220,6 @@ func TestTapConcernsTheFramesOfItsDirection(t *testing.T) {
 				require.Equal(t, want, inAny(tap.Cubes(d), f), "%s %s %s: %+v", tap.Direction, tap.Match, d, f)
 			}
 		}
-	})
-}
-
-func TestOverlapIsACommonFrame(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		a, b := aTap.Draw(t, "a"), aTap.Draw(t, "b")
-		d, w, ok := Overlap(a, b)
-		out, in := cubesMeet(a.Cubes(Out), b.Cubes(Out)), cubesMeet(a.Cubes(In), b.Cubes(In))
-		require.Equal(t, out || in, ok, "%s", w)
-		if ok {
-			require.Equal(t, out, d == Out)
-		}
-		b.Priority++
-		_, _, ok = Overlap(a, b)
-		require.False(t, ok, "other priorities do not overlap")
 	})
 }
 

@@ -110,6 +110,7 @@ func TestOverlapStories(t *testing.T) {
 		{"both kinds of neighbour discovery", tap("nd_sll=02:00:00:00:00:01", In), tap("nd_tll=02:00:00:00:00:01", In), ""},
 		{"target and solicitation", tap("nd_target=fe80::1", In), tap("icmp6,icmp_type=135", In),
 			"in icmp6,icmp_type=135,icmp_code=0,nd_target=fe80::1"},
+		{"a target of either kind", tap("nd_target=fe80::1", In), tap("", In), "in icmp6,icmp_type=135,icmp_code=0,nd_target=fe80::1"},
 		{"tagged and not", tap("dl_vlan_pcp=0", In), tap("vlan_tci=0", In), ""},
 		{"zeros of a tag or none", tap("dl_vlan_pcp=1", In), tap("vlan_tci=0/0x0fff", In), "in dl_vlan=0,dl_vlan_pcp=1"},
 		{"senders", tap("in_port=db", In), tap("in_port=customer", In), ""},
@@ -124,7 +125,7 @@ func TestOverlapStories(t *testing.T) {
 			require.Equal(t, ok, back)
 			got := ""
 			if ok {
-				got = string(d) + " " + string(w)
+				got = string(d) + " " + w.String()
 			}
 			require.Equal(t, c.want, got)
 			c.b.Src = "db"
