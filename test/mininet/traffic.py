@@ -151,6 +151,8 @@ class Captures:
 
     def __exit__(self, kind, *_rest):
         for capture in self._captures.values():
+            capture._stopping.set()  # all at once: each takes a moment to notice
+        for capture in self._captures.values():
             try:
                 capture.stop()
             except CaptureOverrun:
