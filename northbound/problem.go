@@ -80,6 +80,7 @@ func problemOf(err error) *Problem {
 		reference *store.ReferenceError
 		inUse     *store.InUseError
 		unique    *store.UniqueError
+		overlap   *store.OverlapError
 	)
 	switch {
 	case errors.As(err, &p):
@@ -94,6 +95,8 @@ func problemOf(err error) *Problem {
 		p := conflict(unique.Owner, "%s %s is taken by %q", unique.Field, unique.Value, unique.Owner)
 		p.Field = unique.Field
 		return p
+	case errors.As(err, &overlap):
+		return overlapProblem(overlap, overlap.Witness.String())
 	case errors.As(err, &revision):
 		return problem(http.StatusPreconditionFailed, "", "the object changed: it is at revision %d, not %d; read it again", revision.Have, revision.Want)
 	case errors.As(err, &inUse):
@@ -106,6 +109,14 @@ func problemOf(err error) *Problem {
 		return unavailable("the store cannot be reached; nothing was changed")
 	}
 	return problem(http.StatusInternalServerError, "", "the server failed; its log says why")
+}
+
+// overlapProblem shows the witness as it is spelled.
+func overlapProblem(e *store.OverlapError, witness string) *Problem {
+	p := conflict(e.With, "overlaps tap %q: both have the frame %s, direction %s, at priority %d; narrow one match or give one another priority",
+		e.With, witness, e.Direction, e.Priority)
+	p.Witness = witness
+	return p
 }
 
 func inUseProblem(e *store.InUseError) *Problem {

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/gorilla/mux"
+
+	"github.com/flowtap/flowtap/store"
 )
 
 // shutdownTimeout bounds how long requests in progress may take to end.
@@ -73,6 +75,10 @@ func (s *Server) endpoint(rt route) http.Handler {
 
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p := problemOf(err)
+	var overlap *store.OverlapError
+	if errors.As(err, &overlap) {
+		p = overlapProblem(overlap, s.spell(r.Context(), overlap.Witness))
+	}
 	if p.Status == http.StatusInternalServerError {
 		s.deps.Logger.Error("request failed", "method", r.Method, "path", r.URL.Path, "err", err)
 	}

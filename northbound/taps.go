@@ -39,26 +39,13 @@ func (s *Server) taps() *resource[flowtap.Tap, flowtap.TapStatus] {
 			if err := checkEnds(ctx, st, t); err != nil {
 				return nil, err
 			}
-			return []store.WriteOption{store.WithSiblingCheck(func(siblings []*store.Tap) error {
-				return overlaps(id, t, siblings)
-			})}, nil
+			return []store.WriteOption{store.WithoutOverlap()}, nil
 		},
 		rehearse: func(ctx context.Context, c Change) error {
 			if c.Op == OpDelete {
 				return nil
 			}
-			t := c.Spec.(flowtap.Tap)
-			all, _, err := st.Taps().List(ctx)
-			if err != nil {
-				return err
-			}
-			var siblings []*store.Tap
-			for _, o := range all {
-				if o.Spec.Src == t.Src {
-					siblings = append(siblings, o)
-				}
-			}
-			return overlaps(c.ID, t, siblings)
+			return st.CheckOverlap(ctx, c.ID, c.Spec.(flowtap.Tap))
 		},
 	}
 }
@@ -86,22 +73,20 @@ func checkEnds(ctx context.Context, st *store.Store, t flowtap.Tap) error {
 	return nil
 }
 
-// overlaps refuses a tap that has frames in common with another one of the same port, direction and
-// priority: which of the two has them would be chance. Disabled taps count, so that enabling one
-// cannot fail.
-func overlaps(id string, t flowtap.Tap, siblings []*store.Tap) error {
-	for _, o := range siblings {
-		if o.ID == id {
-			continue
-		}
-		dir, witness, ok := flowtap.Overlap(t, o.Spec)
-		if !ok {
-			continue
-		}
-		p := conflict(o.ID, "overlaps tap %q: both have the frame %s, direction %s, at priority %d; narrow one match or give one another priority",
-			o.ID, witness, dir, t.Priority)
-		p.Witness = string(witness)
-		return p
+// spell describes the frame that two taps have in common. One that must go to some port goes to that
+// port's address, where one is known.
+func (s *Server) spell(ctx context.Context, w flowtap.Witness) string {
+	if w.To() == "" {
+		return w.String()
 	}
-	return nil
+	ctx, cancel := context.WithTimeout(ctx, s.deps.StoreTimeout)
+	defer cancel()
+	p, err := s.deps.Store.Ports().Get(ctx, w.To())
+	switch {
+	case err != nil: // there is no such port yet, or nobody can say
+		return w.String()
+	case p.Spec.MAC.IsZero() && len(p.Status.LearnedMACs) > 0:
+		return w.Towards(p.Status.LearnedMACs[0])
+	}
+	return w.Towards(p.Spec.MAC)
 }

@@ -35,6 +35,21 @@ func TestOverlapIsRefusedWithAWitness(t *testing.T) {
 	refused(w.must(409, "PUT", "/v1/taps/t3", `{"src":"web","dst":"ids1","action":"forward","match":"tcp,tp_dst=80","direction":"in"}`))
 }
 
+// A witness is a frame, also where two taps meet in the replies to a sender alone.
+func TestWitnessIsAFrame(t *testing.T) {
+	w := newWorld(t)
+	w.cloud()
+	w.must(201, "POST", "/v1/taps", `{"id":"t1","src":"web","dst":"ids1","action":"forward","match":"in_port=db,tcp,tp_dst=80"}`)
+	p := w.must(409, "POST", "/v1/taps", `{"id":"t2","src":"web","dst":"ids1","action":"forward","direction":"out"}`)
+	require.Equal(t, "tcp,dl_dst=02:00:00:00:00:02,tp_src=80", p.str("witness"))
+	require.Contains(t, p.str("detail"), p.str("witness"))
+	w.must(201, "POST", "/v1/taps", `{"id":"t3","src":"db","dst":"ids1","action":"forward","match":"in_port=ghost"}`)
+	p = w.must(409, "POST", "/v1/taps", `{"id":"t4","src":"db","dst":"ids1","action":"forward","direction":"out"}`)
+	require.Equal(t, "ip", p.str("witness"), "of a port that does not exist nothing can be said")
+	p = w.must(409, "POST", "/v1/taps", `{"id":"t5","src":"db","dst":"ids1","action":"forward","direction":"in","match":"udp"}`)
+	require.Equal(t, "udp,in_port=ghost", p.str("witness"))
+}
+
 // Of many overlapping taps that are posted at once, one is made.
 func TestConcurrentOverlapsLeaveOne(t *testing.T) {
 	w := newWorld(t)

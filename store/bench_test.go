@@ -8,6 +8,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
+
+	"github.com/flowtap/flowtap/flowtap"
 )
 
 // BenchmarkCreateTap is what a POST of a tap costs the store, fsync included: with 10 taps present,
@@ -86,5 +88,49 @@ func BenchmarkList(b *testing.B) {
 	for b.Loop() {
 		_, _, err := s.Taps().List(b.Context())
 		require.NoError(b, err)
+	}
+}
+
+// BenchmarkOverlapCheck is what a POST of a tap spends on its siblings, with 100,000 taps on 10,000
+// ports and with 10,000 on one: "first" for the first POST since the store was read, which makes the
+// port's index, "later" for every other, "change" for keeping the index when a tap was made.
+func BenchmarkOverlapCheck(b *testing.B) {
+	for name, c := range map[string]struct{ taps, ports int }{"100000-on-10000": {100_000, 10_000}, "10000-on-1": {10_000, 1}} {
+		var x siblings
+		x.clear()
+		x.listed(newTable[flowtap.Tap, flowtap.TapStatus]())
+		tap := func(i int) *Tap {
+			n := i/c.ports*2 + 1
+			return &Tap{Meta: Meta{ID: fmt.Sprint("t", i)}, Spec: portTap(fmt.Sprint("vm", i%c.ports), n, n)}
+		}
+		for i := range c.taps {
+			x.changed(nil, tap(i))
+		}
+		fresh := make([]*Tap, c.ports)
+		for i := range fresh {
+			fresh[i] = tap(c.taps + i)
+		}
+		check := func(b *testing.B, i int) {
+			if o := x.overlap("new", fresh[i%c.ports].Spec); o != nil {
+				b.Fatal(o)
+			}
+		}
+		b.Run(name+"/first", func(b *testing.B) {
+			for i := range b.N {
+				delete(x.indexes, fresh[i%c.ports].Spec.Src)
+				check(b, i)
+			}
+		})
+		b.Run(name+"/later", func(b *testing.B) {
+			for i := range b.N {
+				check(b, i)
+			}
+		})
+		b.Run(name+"/change", func(b *testing.B) {
+			for i := range b.N {
+				x.changed(nil, fresh[i%c.ports])
+				x.changed(fresh[i%c.ports], nil)
+			}
+		})
 	}
 }

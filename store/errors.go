@@ -9,6 +9,8 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/flowtap/flowtap/flowtap"
 )
 
 var (
@@ -65,6 +67,19 @@ type UniqueError struct{ Field, Value, Owner string }
 
 func (e *UniqueError) Error() string {
 	return fmt.Sprintf("%s: %s belongs to %s", e.Field, e.Value, e.Owner)
+}
+
+// An OverlapError says that two contracts of one target cannot stand together: With is the other
+// one's id, Witness a frame that both are after in Direction at Priority.
+type OverlapError struct {
+	With      string
+	Direction flowtap.Direction
+	Priority  int
+	Witness   flowtap.Witness
+}
+
+func (e *OverlapError) Error() string {
+	return fmt.Sprintf("overlaps tap %s in direction %s at priority %d: both have the frame %s", e.With, e.Direction, e.Priority, e.Witness)
 }
 
 // readError says what the failure of a read means, or of anything that wrote nothing: it is worth

@@ -71,7 +71,7 @@ func TestAFollowerSeesEverythingAndThenEveryChange(t *testing.T) {
 // waitFor waits until the store's copy has a revision.
 func waitFor(t testing.TB, s *Store, rev int64) {
 	t.Helper()
-	_, _, err := s.mirror.siblingsOf(testContext(t), "", "", rev, -1)
+	_, err := s.mirror.withSiblings(testContext(t), "", rev, -1, func(*siblings) {})
 	require.NoError(t, err)
 }
 

@@ -13,7 +13,8 @@ import (
 type WriteOption func(*writeOptions)
 
 type writeOptions struct {
-	check func([]*Object[flowtap.Tap, flowtap.TapStatus]) error
+	check   func([]*Tap) error
+	overlap bool
 }
 
 func options(opts []WriteOption) (all writeOptions) {
@@ -28,46 +29,82 @@ func options(opts []WriteOption) (all writeOptions) {
 // f is called again when they changed. An error of f comes back wrapped, and is also true of the
 // siblings that exist when the write is refused. f must not modify what it gets, nor keep the slice
 // for long; the siblings' status may be old. It has no meaning for other collections.
-func WithSiblingCheck(f func(siblings []*Object[flowtap.Tap, flowtap.TapStatus]) error) WriteOption {
+func WithSiblingCheck(f func(siblings []*Tap) error) WriteOption {
 	return func(o *writeOptions) { o.check = f }
 }
 
-// guard is the sibling check of one write, across its attempts. Without a check it does nothing.
+// WithoutOverlap makes the write of a tap fail with an *OverlapError where another tap of the same
+// src exists, at that very moment, that it overlaps (flowtap.Overlap). Disabled ones count, so that
+// enabling one cannot fail. It has no meaning for other collections.
+func WithoutOverlap() WriteOption {
+	return func(o *writeOptions) { o.overlap = true }
+}
+
+// CheckOverlap gives the error that a write of the tap WithoutOverlap would fail with now.
+func (s *Store) CheckOverlap(ctx context.Context, id string, t flowtap.Tap) error {
+	g := newGuard(s, t.Src, &t, writeOptions{overlap: true})
+	if err := g.check(ctx, id); !errors.Is(err, errCheck) {
+		return err
+	}
+	return g.refused
+}
+
+// guard is the check of one write against the siblings of its tap, across its attempts.
 type guard struct {
 	s   *Store
-	src string
-	f   func([]*Object[flowtap.Tap, flowtap.TapStatus]) error
-	rev int64 // of the guard key that goes with the siblings that f approved
+	src string // empty: not a tap, nothing to check
+	tap *flowtap.Tap
+	opt writeOptions
+	rev int64 // of the guard key that goes with the siblings that were found to be all right
 	// not is the guard revision that etcd proved to be old, or -1.
 	not     int64
-	refused error // what f said
+	refused error // why the siblings were not all right
 }
 
 // errCheck says that the check refused the write; guard.refused says why.
 var errCheck = errors.New("refused by the sibling check")
 
-func newGuard(s *Store, src string, f func([]*Object[flowtap.Tap, flowtap.TapStatus]) error) guard {
-	if src == "" {
-		f = nil
-	}
-	return guard{s: s, src: src, f: f, not: -1}
+// newGuard is the guard of a write; spec is what is written, of whatever collection.
+func newGuard(s *Store, src string, spec any, opt writeOptions) guard {
+	tap, _ := spec.(*flowtap.Tap)
+	return guard{s: s, src: src, tap: tap, opt: opt, not: -1}
 }
 
-// check calls f with the siblings of the mirror. A refusal counts only when etcd confirms that the
+// checks reports whether there is anything to check.
+func (g *guard) checks() bool {
+	return g.src != "" && g.tap != nil && (g.opt.overlap || g.opt.check != nil)
+}
+
+// check looks at the siblings of the mirror. A refusal counts only when etcd confirms that the
 // mirror was right.
 func (g *guard) check(ctx context.Context, id string) error {
-	if g.f == nil {
+	if !g.checks() {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
 	for {
-		set, rev, err := g.s.mirror.siblingsOf(ctx, g.src, id, g.s.mirror.lastWrite.Load(), g.not)
+		var set []*Tap
+		var overlap *OverlapError
+		rev, err := g.s.mirror.withSiblings(ctx, g.src, g.s.mirror.lastWrite.Load(), g.not, func(x *siblings) {
+			if g.opt.check != nil {
+				set = x.except(g.src, id)
+			}
+			if g.opt.overlap {
+				overlap = x.overlap(id, *g.tap)
+			}
+		})
 		if err != nil {
 			return err
 		}
-		g.rev = rev
-		if g.refused = g.f(set); g.refused == nil {
+		g.rev, g.refused = rev, nil
+		switch {
+		case overlap != nil:
+			g.refused = overlap
+		case g.opt.check != nil:
+			g.refused = g.opt.check(set)
+		}
+		if g.refused == nil {
 			return nil
 		}
 		r, err := g.s.read(ctx, clientv3.OpGet(guardKey(g.src)))

@@ -74,7 +74,7 @@ func uniqueKeys(l links) (keys []string) {
 // guard requires that the siblings are those that were checked, and tells all other writers that
 // the taps of each src change.
 func (w *write) guard(g guard, srcs ...string) {
-	if g.f != nil {
+	if g.checks() {
 		w.require(clientv3.Compare(clientv3.ModRevision(guardKey(g.src)), "=", g.rev))
 	}
 	for i, src := range srcs {

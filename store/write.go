@@ -32,7 +32,7 @@ func (c *Collection[S, T]) Create(ctx context.Context, id string, spec S, opts .
 
 func (c *Collection[S, T]) create(ctx context.Context, id string, num uint32, spec S, opt writeOptions) (*Object[S, T], bool, error) {
 	l := c.links(id, &spec)
-	g := newGuard(c.s, l.src, opt.check)
+	g := newGuard(c.s, l.src, &spec, opt)
 	for {
 		if err := g.check(ctx, id); err != nil {
 			if !errors.Is(err, errCheck) {
@@ -116,7 +116,7 @@ func (c *Collection[S, T]) Replace(ctx context.Context, id string, spec S, ifRev
 
 func (c *Collection[S, T]) replace(ctx context.Context, id string, spec S, ifRevision int64, opt writeOptions) (*Object[S, T], error) {
 	l := c.links(id, &spec)
-	g := newGuard(c.s, l.src, opt.check)
+	g := newGuard(c.s, l.src, &spec, opt)
 	for {
 		was, _, err := c.get(ctx, id)
 		if err != nil {
