@@ -11,6 +11,7 @@ import socket
 import struct
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import frames
@@ -42,8 +43,8 @@ class Seen:
 class Capture:
     """Records every frame of a VM's eth0 from the moment of construction until stop."""
 
-    def __init__(self, vm, outgoing=False):
-        """outgoing: also record what the VM itself sends."""
+    def __init__(self, vm, outgoing=False, reader=None):
+        """outgoing: also record what the VM itself sends. reader: who reads it; by default one of its own."""
         self.name = vm.name
         self._seen = []
         with netns.entered(vm.pid):
@@ -54,9 +55,8 @@ class Capture:
                 self._sock.setsockopt(netns.SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
             self._sock.bind(("eth0", ETH_P_ALL))
         self._sock.setblocking(False)
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._drain, name=f"capture {self.name}", daemon=True)
-        self._thread.start()
+        self._reader = reader or Reader()
+        self._reader.add(self._sock, self._drain)
 
     @property
     def frames(self):
@@ -96,9 +96,7 @@ class Capture:
 
     def stop(self):
         """End the capture and return the received frames; raises CaptureOverrun."""
-        if self._thread.is_alive():
-            self._stopping.set()
-            self._thread.join()
+        self._reader.stop()
         if self._sock.fileno() >= 0:
             _, dropped = struct.unpack("II", self._sock.getsockopt(netns.SOL_PACKET, netns.PACKET_STATISTICS, 8))
             self._sock.close()
@@ -107,22 +105,42 @@ class Capture:
         return self.frames
 
     def _drain(self):
-        poll = select.poll()
-        poll.register(self._sock, select.POLLIN)
+        for _ in range(256):
+            try:
+                data, ancillary, _, address = self._sock.recvmsg(65536, 128)
+            except BlockingIOError:
+                break
+            except OSError:
+                continue  # the interface went down for a moment; what it delivers next counts
+            self._seen.append(Seen(time.monotonic(), address[2] == PACKET_OUTGOING, with_tag(data, ancillary)))
+
+
+class Reader:
+    """A thread that reads the sockets of some captures until all that arrived before stop is read."""
+
+    def __init__(self):
+        self._poll, self._drains = select.epoll(), {}
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="captures", daemon=True)
+        self._thread.start()
+
+    def add(self, sock, drain):
+        """Call drain whenever the socket has something to read."""
+        self._drains[sock.fileno()] = drain
+        self._poll.register(sock, select.EPOLLIN)
+
+    def stop(self):
+        if self._thread.is_alive():
+            self._stopping.set()
+            self._thread.join()
+
+    def _run(self):
         while True:
-            ready = poll.poll(50)
-            if not ready:
-                if self._stopping.is_set():
-                    return
-                continue
-            for _ in range(256):
-                try:
-                    data, ancillary, _, address = self._sock.recvmsg(65536, 128)
-                except BlockingIOError:
-                    break
-                except OSError:
-                    continue  # the interface went down for a moment; what it delivers next counts
-                self._seen.append(Seen(time.monotonic(), address[2] == PACKET_OUTGOING, with_tag(data, ancillary)))
+            ready = self._poll.poll(0.02)
+            if not ready and self._stopping.is_set():
+                return
+            for fd, _ in ready:
+                self._drains[fd]()
 
 
 def with_tag(data, ancillary):
@@ -141,7 +159,8 @@ class Captures:
     """Captures at several VMs at once, by name: `with Captures(web, ids) as at: ... at["ids"]`."""
 
     def __init__(self, *vms, outgoing=False):
-        self._captures = {vm.name: Capture(vm, outgoing) for vm in vms}
+        reader = Reader()  # one for all: a thread a VM would mostly wait for the others
+        self._captures = {vm.name: Capture(vm, outgoing, reader) for vm in vms}
 
     def __getitem__(self, name):
         return self._captures[name if isinstance(name, str) else name.name]
@@ -150,14 +169,10 @@ class Captures:
         return self
 
     def __exit__(self, kind, *_rest):
-        for capture in self._captures.values():
-            capture._stopping.set()  # all at once: each takes a moment to notice
-        for capture in self._captures.values():
-            try:
-                capture.stop()
-            except CaptureOverrun:
-                if kind is None:
-                    raise
+        with ThreadPoolExecutor(16) as at_once:  # the kernel takes some milliseconds to close a packet socket
+            overruns = [e for e in at_once.map(_stop, self._captures.values()) if e]
+        if overruns and kind is None:
+            raise overruns[0]
 
     def settle(self, timeout=10.0, quiet=QUIET):
         """Wait until no capture has recorded anything for quiet seconds: what was sent has arrived."""
@@ -170,6 +185,14 @@ class Captures:
                 return True
             time.sleep(0.01)
         return False
+
+
+def _stop(capture):
+    try:
+        capture.stop()
+    except CaptureOverrun as e:
+        return e
+    return None
 
 
 class Sender:
