@@ -37,7 +37,8 @@ type Meter struct {
 	Bands []MeterBand
 }
 
-// A MeterBand acts on what is above Rate, in the unit of the meter's flags.
+// A MeterBand acts on what is above Rate, in the unit of the meter's flags. Burst, in kilobits or
+// packets, counts with MeterBurst only; without it Open vSwitch takes one second's worth of Rate, and says so when asked.
 type MeterBand struct {
 	Type        uint16
 	Rate, Burst uint32

@@ -1,6 +1,7 @@
 package flowset
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/flowtap/flowtap/openflow"
@@ -8,6 +9,9 @@ import (
 
 // Changes turn what a switch has into what it should have. Each list is ordered by key or id.
 type Changes struct {
+	// Meters cannot be in a bundle: see Before and After.
+	MeterAdd, MeterModify []openflow.Meter
+	MeterDelete           []uint32
 	GroupAdd, GroupModify []openflow.Group
 	FlowAdd               []openflow.Flow
 	// FlowModify are flows whose cookie stays, FlowReplace those whose cookie changes: the
@@ -23,7 +27,7 @@ func (c Changes) Empty() bool { return c.Len() == 0 }
 // Len counts the changes.
 func (c Changes) Len() int {
 	return len(c.GroupAdd) + len(c.GroupModify) + len(c.FlowAdd) + len(c.FlowModify) + len(c.FlowReplace) +
-		len(c.FlowDelete) + len(c.GroupDelete)
+		len(c.FlowDelete) + len(c.GroupDelete) + len(c.MeterAdd) + len(c.MeterModify) + len(c.MeterDelete)
 }
 
 // Diff compares two whole sets. It changes neither.
@@ -53,12 +57,21 @@ func Diff(have, want *Set) Changes {
 			d.group(id, h, true, openflow.Group{}, false)
 		}
 	}
+	for id, w := range want.meters {
+		h, ok := have.meters[id]
+		d.meter(id, h, ok, w, true)
+	}
+	for id, h := range have.meters {
+		if _, ok := want.meters[id]; !ok {
+			d.meter(id, h, true, openflow.Meter{}, false)
+		}
+	}
 	return d.sorted()
 }
 
-// DiffKeys compares only the flows and groups named, at a cost that does not depend on the size
-// of the sets. A name may come twice and may be in neither set.
-func DiffKeys(have, want *Set, keys []Key, groups []openflow.GroupID) Changes {
+// DiffKeys compares only the flows, groups and meters named, at a cost that does not depend on the
+// size of the sets. A name may come twice and may be in neither set.
+func DiffKeys(have, want *Set, keys []Key, groups []openflow.GroupID, meters ...uint32) Changes {
 	var d differ
 	keys = slices.Clone(keys)
 	slices.SortFunc(keys, Key.Compare)
@@ -73,6 +86,13 @@ func DiffKeys(have, want *Set, keys []Key, groups []openflow.GroupID) Changes {
 		h, had := have.groups[id]
 		w, wanted := want.groups[id]
 		d.group(id, h, had, w, wanted)
+	}
+	meters = slices.Clone(meters)
+	slices.Sort(meters)
+	for _, id := range slices.Compact(meters) {
+		h, had := have.meters[id]
+		w, wanted := want.meters[id]
+		d.meter(id, h, had, w, wanted)
 	}
 	return d.sorted()
 }
@@ -115,14 +135,30 @@ func (d *differ) group(id openflow.GroupID, have openflow.Group, had bool, want 
 	}
 }
 
+func (d *differ) meter(id uint32, have openflow.Meter, had bool, want openflow.Meter, wanted bool) {
+	switch {
+	case !wanted && had:
+		d.c.MeterDelete = append(d.c.MeterDelete, id)
+	case !wanted:
+	case !had:
+		d.c.MeterAdd = append(d.c.MeterAdd, want)
+	case !sameMeter(have, want):
+		d.c.MeterModify = append(d.c.MeterModify, want)
+	}
+}
+
 func (d *differ) sorted() Changes {
 	c := d.c
 	c.FlowAdd, c.FlowModify = flowsOf(d.add), flowsOf(d.modify)
 	c.FlowReplace, c.FlowDelete = flowsOf(d.replace), flowsOf(d.del)
 	for _, g := range [][]openflow.Group{c.GroupAdd, c.GroupModify} {
-		slices.SortFunc(g, func(a, b openflow.Group) int { return int(int64(a.ID) - int64(b.ID)) })
+		slices.SortFunc(g, func(a, b openflow.Group) int { return cmp.Compare(a.ID, b.ID) })
+	}
+	for _, m := range [][]openflow.Meter{c.MeterAdd, c.MeterModify} {
+		slices.SortFunc(m, func(a, b openflow.Meter) int { return cmp.Compare(a.ID, b.ID) })
 	}
 	slices.Sort(c.GroupDelete)
+	slices.Sort(c.MeterDelete)
 	return c
 }
 

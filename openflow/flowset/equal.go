@@ -9,7 +9,7 @@ import (
 
 // sameWork reports whether two flows with one key do the same to a frame. Cookies are left out.
 func sameWork(a, b *openflow.Flow) bool {
-	return a.Meter == b.Meter && a.Goto == b.Goto && sameActions(a.Apply, b.Apply) && bytes.Equal(a.Other, b.Other)
+	return a.Meter == b.Meter && a.Goto == b.Goto && openflow.SameActions(a.Apply, b.Apply) && bytes.Equal(a.Other, b.Other)
 }
 
 func sameGroup(a, b openflow.Group) bool {
@@ -18,19 +18,12 @@ func sameGroup(a, b openflow.Group) bool {
 
 func sameBucket(a, b openflow.Bucket) bool {
 	return a.Weight == b.Weight && a.WatchPort == b.WatchPort && a.WatchGroup == b.WatchGroup &&
-		sameActions(a.Actions, b.Actions)
+		openflow.SameActions(a.Actions, b.Actions)
 }
 
-func sameActions(a, b []openflow.Action) bool { return slices.EqualFunc(a, b, sameAction) }
-
-// sameAction is ==, but for RawAction, which has bytes and is not comparable.
-func sameAction(a, b openflow.Action) bool {
-	if ra, ok := a.(openflow.RawAction); ok {
-		rb, ok := b.(openflow.RawAction)
-		return ok && bytes.Equal(ra.Bytes, rb.Bytes)
-	}
-	if _, ok := b.(openflow.RawAction); ok {
-		return false
-	}
-	return a == b
+// sameMeter leaves out bursts that do not count: without the flag Open vSwitch 3.1 reports the rate there.
+func sameMeter(a, b openflow.Meter) bool {
+	return a.ID == b.ID && a.Flags == b.Flags && slices.EqualFunc(a.Bands, b.Bands, func(p, q openflow.MeterBand) bool {
+		return p.Type == q.Type && p.Rate == q.Rate && (p.Burst == q.Burst || a.Flags&openflow.MeterBurst == 0) && bytes.Equal(p.Extra, q.Extra)
+	})
 }

@@ -2,6 +2,7 @@ package flowset_test
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -50,7 +51,9 @@ func TestWhatOVSKeeps(t *testing.T) {
 	if o == nil {
 		return
 	}
-	send := func(c flowset.Changes) { require.Empty(t, o.Send(c.Messages()...)) }
+	send := func(c flowset.Changes) {
+		require.Empty(t, o.Send(slices.Concat(c.Before(), c.Messages(), c.After())...))
+	}
 	flow := func() counted { return parse(t, o.Ofctl("dump-flows", "table=0"), "in_port") }
 	group := func() counted { return parse(t, o.Ofctl("dump-group-stats"), "group_id=7") }
 
@@ -104,10 +107,38 @@ func TestWhatOVSKeeps(t *testing.T) {
 	assert.Equal(t, 1, flow().packets)
 	assert.Less(t, flow().duration, 500*time.Millisecond, "an add restarts the duration")
 
+	// A modified meter starts anew; the flow with it does not notice.
+	meter := openflow.Meter{ID: 3, Flags: openflow.MeterPKTPS | openflow.MeterStat, Bands: []openflow.MeterBand{{Type: openflow.BandDrop, Rate: 1}}}
+	have = *want
+	want = have.Clone()
+	want.PutMeter(meter)
+	f.Meter = 3
+	want.PutFlow(f)
+	send(flowset.Diff(&have, want))
+	meterIn := func() string {
+		return regexp.MustCompile(`packet_in_count:(\d+)`).FindStringSubmatch(o.Ofctl("meter-stats"))[1]
+	}
+	sent := 1
+	o.Until("the datapath meters", func() bool {
+		o.Receive(1, ofsim.Frame{Dst: [6]byte{2}, Src: [6]byte{4}, EtherType: 0x88b5, Payload: make([]byte, 50)}.Bytes())
+		sent++
+		return meterIn() != "0"
+	})
+	have = *want
+	want = have.Clone()
+	meter.Bands = []openflow.MeterBand{{Type: openflow.BandDrop, Rate: 2}}
+	want.PutMeter(meter)
+	c = flowset.Diff(&have, want)
+	require.Len(t, c.MeterModify, 1)
+	send(c)
+	assert.Equal(t, "0", meterIn())
+	o.Until("the flow counts what the meter dropped, too", func() bool { return flow().packets == sent })
+
 	// And all goes.
 	send(flowset.Diff(want, &flowset.Set{}))
 	assert.NotContains(t, o.Ofctl("dump-flows"), "actions")
 	assert.NotContains(t, o.Ofctl("dump-groups"), "group_id")
+	assert.NotContains(t, o.Ofctl("dump-meters"), "meter=")
 }
 
 func bucket(port openflow.PortNo) openflow.Bucket {

@@ -9,11 +9,12 @@ import (
 	"github.com/flowtap/flowtap/openflow"
 )
 
-// A Set is the flows, by Key, and groups, by id, of one switch. The zero value is empty. It is
+// A Set is the flows, by Key, and groups and meters, by id, of one switch. The zero value is empty. It is
 // not safe for concurrent use.
 type Set struct {
 	flows  map[Key]openflow.Flow
 	groups map[openflow.GroupID]openflow.Group
+	meters map[uint32]openflow.Meter
 }
 
 // PutFlow adds a flow in place of the one with the same key.
@@ -32,6 +33,14 @@ func (s *Set) PutGroup(g openflow.Group) {
 	s.groups[g.ID] = g
 }
 
+// PutMeter adds a meter in place of the one with the same id.
+func (s *Set) PutMeter(m openflow.Meter) {
+	if s.meters == nil {
+		s.meters = map[uint32]openflow.Meter{}
+	}
+	s.meters[m.ID] = m
+}
+
 // DeleteFlow removes a flow, if it is there.
 func (s *Set) DeleteFlow(k Key) { delete(s.flows, k) }
 
@@ -39,11 +48,17 @@ func (s *Set) DeleteFlow(k Key) { delete(s.flows, k) }
 // use it: a Set says what somebody wants or has seen, not how a switch behaves.
 func (s *Set) DeleteGroup(id openflow.GroupID) { delete(s.groups, id) }
 
+// DeleteMeter removes a meter, if it is there, and leaves alone the flows that use it.
+func (s *Set) DeleteMeter(id uint32) { delete(s.meters, id) }
+
 // Flow finds a flow.
 func (s *Set) Flow(k Key) (openflow.Flow, bool) { f, ok := s.flows[k]; return f, ok }
 
 // Group finds a group.
 func (s *Set) Group(id openflow.GroupID) (openflow.Group, bool) { g, ok := s.groups[id]; return g, ok }
+
+// Meter finds a meter.
+func (s *Set) Meter(id uint32) (openflow.Meter, bool) { m, ok := s.meters[id]; return m, ok }
 
 // Len counts flows and groups.
 func (s *Set) Len() (flows, groups int) { return len(s.flows), len(s.groups) }
@@ -65,11 +80,18 @@ func (s *Set) Groups() []openflow.Group {
 	return slices.SortedFunc(maps.Values(s.groups), func(a, b openflow.Group) int { return cmp.Compare(a.ID, b.ID) })
 }
 
+// Meters gives the meters in the order of their ids. The outer slice is the caller's.
+func (s *Set) Meters() []openflow.Meter {
+	return slices.SortedFunc(maps.Values(s.meters), func(a, b openflow.Meter) int { return cmp.Compare(a.ID, b.ID) })
+}
+
 // Clone copies the set; changing one leaves the other as it is.
-func (s *Set) Clone() *Set { return &Set{maps.Clone(s.flows), maps.Clone(s.groups)} }
+func (s *Set) Clone() *Set {
+	return &Set{maps.Clone(s.flows), maps.Clone(s.groups), maps.Clone(s.meters)}
+}
 
 // Equal reports whether both hold the same.
 func (s *Set) Equal(o *Set) bool {
 	return maps.EqualFunc(s.flows, o.flows, func(a, b openflow.Flow) bool { return a.Cookie == b.Cookie && sameWork(&a, &b) }) &&
-		maps.EqualFunc(s.groups, o.groups, sameGroup)
+		maps.EqualFunc(s.groups, o.groups, sameGroup) && maps.EqualFunc(s.meters, o.meters, sameMeter)
 }

@@ -1,6 +1,7 @@
 package flowset
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -23,6 +24,13 @@ func genSet(t *rapid.T, name string) *Set {
 			Buckets: []openflow.Bucket{{Actions: genActions(t)}},
 		})
 	}
+	for range rapid.IntRange(0, 5).Draw(t, name+" meters") {
+		s.PutMeter(openflow.Meter{
+			ID:    uint32(rapid.IntRange(1, 5).Draw(t, "meter")),
+			Flags: openflow.MeterKBPS << rapid.IntRange(0, 1).Draw(t, "unit"),
+			Bands: []openflow.MeterBand{{Type: openflow.BandDrop, Rate: uint32(rapid.IntRange(1, 2).Draw(t, "rate"))}},
+		})
+	}
 	return &s
 }
 
@@ -43,6 +51,7 @@ func genFlow(t *rapid.T, name string) openflow.Flow {
 func genActions(t *rapid.T) []openflow.Action {
 	return rapid.SliceOfN(rapid.SampledFrom([]openflow.Action{
 		openflow.Output{Port: 1}, openflow.Output{Port: 2}, openflow.Set(openflow.FieldReg(0), 1),
+		openflow.Clone{Actions: []openflow.Action{openflow.Output{Port: 1}}}, openflow.Clone{},
 		openflow.RawAction{Bytes: []byte{1}}, openflow.RawAction{Bytes: []byte{2}},
 	}), 0, 2).Draw(t, "actions")
 }
@@ -60,7 +69,12 @@ func TestDiffAppliedToHaveGivesWant(t *testing.T) {
 		require.True(t, self.Empty())
 		require.Equal(t, have.Equal(want), c.Empty())
 		require.Equal(t, c, Diff(have.Clone(), want.Clone()), "the order never changes")
-		require.Len(t, c.Messages(), c.Len())
+		all := slices.Concat(c.Before(), c.Messages(), c.After())
+		require.Len(t, all, c.Len())
+		for i, m := range all {
+			_, meter := m.(*openflow.MeterMod)
+			require.Equal(t, i < len(c.Before()) || i >= len(all)-len(c.After()), meter, "meters are never in the bundle, all else is")
+		}
 	})
 }
 
@@ -69,6 +83,7 @@ func TestDiffKeysAgreesWithDiff(t *testing.T) {
 		have, want := genSet(t, "have"), genSet(t, "want")
 		var keys []Key
 		var groups []openflow.GroupID
+		var meters []uint32
 		for _, s := range []*Set{have, want, want} {
 			for k := range s.AllFlows() {
 				keys = append(keys, k)
@@ -76,8 +91,11 @@ func TestDiffKeysAgreesWithDiff(t *testing.T) {
 			for _, g := range s.Groups() {
 				groups = append(groups, g.ID)
 			}
+			for _, m := range s.Meters() {
+				meters = append(meters, m.ID)
+			}
 		}
-		require.Equal(t, Diff(have, want), DiffKeys(have, want, keys, groups))
+		require.Equal(t, Diff(have, want), DiffKeys(have, want, keys, groups, meters...))
 	})
 }
 
@@ -108,6 +126,10 @@ func TestApplyRefusesChangesForAnotherSet(t *testing.T) {
 	var s Set
 	g := []openflow.Group{{ID: 1}}
 	assert.Error(t, s.Clone().Apply(Changes{GroupModify: g}))
+	m := []openflow.Meter{{ID: 1}}
+	assert.Error(t, s.Clone().Apply(Changes{MeterModify: m}))
+	require.NoError(t, s.Apply(Changes{MeterAdd: m}))
+	assert.Error(t, s.Apply(Changes{MeterAdd: m}))
 	assert.Error(t, s.Clone().Apply(Changes{FlowModify: []openflow.Flow{{}}}))
 	s.PutGroup(g[0])
 	assert.Error(t, s.Apply(Changes{GroupAdd: g}))
@@ -115,9 +137,10 @@ func TestApplyRefusesChangesForAnotherSet(t *testing.T) {
 
 func TestRawActionsDoNotPanic(t *testing.T) {
 	raw := func(b byte) []openflow.Action { return []openflow.Action{openflow.RawAction{Bytes: []byte{b}}} }
-	assert.True(t, sameActions(raw(1), raw(1)))
-	assert.False(t, sameActions(raw(1), raw(2)))
-	assert.False(t, sameActions([]openflow.Action{openflow.PopVLAN{}}, raw(2)))
+	same := openflow.SameActions
+	assert.True(t, same(raw(1), raw(1)))
+	assert.False(t, same(raw(1), raw(2)))
+	assert.False(t, same([]openflow.Action{openflow.PopVLAN{}}, raw(2)))
 }
 
 func bigSet(n int) *Set {

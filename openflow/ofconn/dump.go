@@ -28,6 +28,16 @@ func (c *Conn) GroupStats(ctx context.Context, id openflow.GroupID) ([]openflow.
 	return list[openflow.GroupStatsReply](ctx, c, openflow.GroupStatsRequest{Group: id})
 }
 
+// DumpMeters reads all meters.
+func (c *Conn) DumpMeters(ctx context.Context) ([]openflow.Meter, error) {
+	return list[openflow.MeterConfigReply](ctx, c, openflow.MeterConfigRequest{Meter: openflow.MeterAll})
+}
+
+// MeterStats reads the counters of one meter, or of all with openflow.MeterAll.
+func (c *Conn) MeterStats(ctx context.Context, id uint32) ([]openflow.MeterStats, error) {
+	return list[openflow.MeterStatsReply](ctx, c, openflow.MeterStatsRequest{Meter: id})
+}
+
 // PortStats reads the counters of one port, or of all with openflow.PortAny.
 func (c *Conn) PortStats(ctx context.Context, no openflow.PortNo) ([]openflow.PortStats, error) {
 	return list[openflow.PortStatsReply](ctx, c, openflow.PortStatsRequest{Port: no})

@@ -3,6 +3,7 @@ package ofconn
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -17,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/flowtap/flowtap/openflow"
+	"github.com/flowtap/flowtap/openflow/flowset"
 )
 
 // ovs is a private Open vSwitch with dummy datapaths: it needs no root, no network namespace, and
@@ -246,6 +248,53 @@ func TestOpenVSwitch(t *testing.T) {
 		require.IsType(t, reason, got(t, c.Events()))
 		require.IsType(t, reason, got(t, c.Events()))
 		require.NoError(t, c.Barrier(ctx))
+	})
+
+	t.Run("meters go beside the bundle", func(t *testing.T) {
+		meter := func(id, rate uint32) openflow.Meter {
+			return openflow.Meter{ID: id, Flags: openflow.MeterPKTPS, Bands: []openflow.MeterBand{{Type: openflow.BandDrop, Rate: rate}}}
+		}
+		var want flowset.Set
+		want.PutMeter(meter(1, 5))
+		want.PutMeter(meter(2, 6))
+		metered := openflow.Flow{Priority: 9, Cookie: 1, Meter: 1, Apply: []openflow.Action{openflow.Output{Port: 1}}}
+		want.PutFlow(metered)
+		change := func(d flowset.Changes) error {
+			return errors.Join(c.SendAll(ctx, d.Before()), c.Commit(ctx, d.Messages()), c.SendAll(ctx, d.After()))
+		}
+		d := flowset.Diff(&flowset.Set{}, &want)
+		require.NoError(t, change(d))
+		meters, err := c.DumpMeters(ctx)
+		require.NoError(t, err)
+		var have flowset.Set
+		for _, m := range meters {
+			have.PutMeter(m)
+		}
+		again := flowset.DiffKeys(&have, &want, nil, nil, 1, 2)
+		require.Len(t, meters, 2)
+		require.Empty(t, again, "read back, they are what was wanted, although Open vSwitch fills in the burst")
+
+		var refused *MessageError
+		err = c.SendAll(ctx, append(d.Before(), &openflow.MeterMod{Command: openflow.MeterModify, Meter: meter(2, 7)}))
+		require.ErrorAs(t, err, &refused, "they are there")
+		require.Equal(t, 0, refused.Index)
+		require.ErrorContains(t, err, "message 1")
+		require.NotContains(t, err.Error(), "message 2", "the last was fine")
+		stats, err := c.MeterStats(ctx, openflow.MeterAll)
+		require.NoError(t, err)
+		require.Len(t, stats, 2)
+		require.Equal(t, uint32(1), stats[0].Flows+stats[1].Flows)
+
+		var inBundle *CommitError
+		require.ErrorAs(t, c.Commit(ctx, d.Before()), &inBundle, "the reason for SendAll")
+
+		want.PutMeter(meter(2, 7))
+		require.NoError(t, change(flowset.Diff(&want, &flowset.Set{})))
+		meters, err = c.DumpMeters(ctx)
+		require.NoError(t, err)
+		require.Empty(t, meters)
+		require.NotContains(t, s.flows(), "meter:")
+		require.NoError(t, c.Barrier(ctx), "refusals are told once")
 	})
 
 	t.Run("role", func(t *testing.T) {
