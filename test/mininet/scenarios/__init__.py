@@ -4,4 +4,4 @@ A story is a function of the world and the checks. It starts with flowtapd runni
 ports or taps, and may leave any of them behind.
 """
 
-NAMES = ["connectivity", "taps", "kinds", "monitors", "stale_megaflow", "megaflows", "migration", "restart", "bad_input", "fields"]
+NAMES = ["connectivity", "taps", "kinds", "monitors", "stale_megaflow", "megaflows", "migration", "restart", "bad_input", "fields", "inline"]
