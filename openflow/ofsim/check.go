@@ -28,7 +28,10 @@ func (s *Switch) check(f *openflow.Flow) error {
 	if err := checkActions(f.Apply, f); err != nil {
 		return bad(err)
 	}
-	for _, a := range f.Apply {
+	if _, ok := s.set.Meter(f.Meter); f.Meter != 0 && !ok {
+		return bad(fmt.Errorf("meter %d does not exist", f.Meter))
+	}
+	for a := range openflow.EveryAction(f.Apply) {
 		if g, ok := a.(openflow.ApplyGroup); ok && s.groups[g.ID] == nil {
 			return bad(fmt.Errorf("group %d does not exist", g.ID))
 		}
@@ -104,6 +107,10 @@ func checkActions(actions []openflow.Action, f *openflow.Flow) error {
 			tags[0] = true
 		}
 	}
+	return checkList(actions, f, tags)
+}
+
+func checkList(actions []openflow.Action, f *openflow.Flow, tags [2]bool) error {
 	for _, a := range actions {
 		switch a := a.(type) {
 		case openflow.Output:
@@ -116,8 +123,8 @@ func checkActions(actions []openflow.Action, f *openflow.Flow) error {
 				return fmt.Errorf("output to field %v", a.Field)
 			}
 		case openflow.OutputTruncate:
-			if a.MaxLen < 14 {
-				return fmt.Errorf("output truncated to %d bytes", a.MaxLen)
+			if a.MaxLen < 14 || a.Port == openflow.PortAny {
+				return fmt.Errorf("output to port %d truncated to %d bytes", a.Port, a.MaxLen)
 			}
 		case openflow.SetField:
 			if err := checkSet(a, f, tags[0]); err != nil {
@@ -139,6 +146,14 @@ func checkActions(actions []openflow.Action, f *openflow.Flow) error {
 				return fmt.Errorf("pop_vlan of a frame that may have no tag")
 			}
 			tags = [2]bool{tags[1]}
+		case openflow.Clone:
+			if err := checkList(a.Actions, f, tags); err != nil {
+				return err
+			}
+		case openflow.Multipath:
+			if p, ok := placeOf(a.Field); !ok || p.bits > 64 || uint8(a.Offset+a.Bits) > p.bits || a.Links == 0 {
+				return fmt.Errorf("%v", a)
+			}
 		case openflow.ApplyGroup, openflow.Resubmit:
 		default:
 			return fmt.Errorf("unknown action %T", a)
@@ -179,8 +194,8 @@ func transport(f openflow.Field) bool { return f >= openflow.FieldTCPSrc && f <=
 
 // actionSet is the order in which Open vSwitch executes a bucket, which is an action set and not a
 // list (OpenFlow 1.3.5 §5.10): the last pop, the last push, every set_field, then the last group,
-// else the last output, else the last resubmit. Register and truncating outputs are never in a
-// set, and one without anything final does nothing. Proven by TestAgainstOpenVSwitch.
+// else the last output, else the last resubmit. Register and truncating outputs, clones and
+// multipath are never in a set, and one without anything final does nothing. Proven by TestAgainstOpenVSwitch.
 func actionSet(actions []openflow.Action) []openflow.Action {
 	var pop, push, group, output, resubmit openflow.Action
 	var sets []openflow.Action

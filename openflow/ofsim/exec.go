@@ -49,7 +49,7 @@ func (s *Switch) packetOut(r *Result, in openflow.PortNo, actions []openflow.Act
 
 // run executes actions, or with none table 0, and adds to r.
 func (s *Switch) run(r *Result, in openflow.PortNo, frame []byte, t Tunnel, actions []openflow.Action) error {
-	x := exec{sw: s, r: r, frame: frame, packetOut: actions != nil}
+	x := exec{sw: s, r: r, committed: committed{frame: frame}, packetOut: actions != nil}
 	x.cur.key.put(atInPort, uint64(in))
 	if t.Dst.Is4() {
 		x.cur.key.put(atTunID, t.ID)
@@ -64,9 +64,9 @@ func (s *Switch) run(r *Result, in openflow.PortNo, frame []byte, t Tunnel, acti
 	deliveries, packetIns := len(r.Deliveries), len(r.PacketIns)
 	if actions != nil {
 		x.cookie = ^uint64(0)
-		x.actions(actions)
+		x.actions(actions, true)
 	} else {
-		x.enter(s.lookup(0, &x.cur.key))
+		x.enter(s.lookup(0, &x.cur.key), true)
 	}
 	if x.err != nil {
 		r.Deliveries, r.PacketIns = r.Deliveries[:deliveries], r.PacketIns[:packetIns]
@@ -86,16 +86,24 @@ type state struct {
 	tci1 uint16
 }
 
+// committed is the frame as the datapath has it, before what the actions have changed since.
+type committed struct {
+	frame   []byte
+	owned   bool   // frame is not the caller's
+	layout  layout // of frame
+	base    state  // what frame says
+	dropped bool   // a meter dropped it: there is nothing left to output
+}
+
 // exec is one frame on its way through one switch.
 type exec struct {
-	sw     *Switch
-	r      *Result
-	frame  []byte // as of the last commit
-	owned  bool   // frame is not the caller's
-	layout layout // of frame
-	base   state  // what frame says
+	sw *Switch
+	r  *Result
+	committed
 	cur    state  // what the actions made of it
 	tunDst uint64 // tun_dst as received
+	// aside is what recirculation left behind: what goes on when its bucket or clone has ended.
+	aside *committed
 
 	table          openflow.TableID
 	cookie         uint64
@@ -124,7 +132,7 @@ func (x *exec) allowed() bool {
 
 // lookup goes on in a table as if the frame had come by in. Only the lookup sees that port: what
 // the flow does, it does with the frame's own in_port.
-func (x *exec) lookup(t openflow.TableID, in openflow.PortNo) {
+func (x *exec) lookup(t openflow.TableID, in openflow.PortNo, last bool) {
 	if !x.allowed() {
 		return
 	}
@@ -141,13 +149,14 @@ func (x *exec) lookup(t openflow.TableID, in openflow.PortNo) {
 	x.depth += deeper
 	x.lookups++
 	x.nesting++
-	x.enter(e)
+	x.enter(e, last)
 	x.nesting--
 	x.depth -= deeper
 	x.table = old
 }
 
-func (x *exec) enter(e *entry) {
+// enter executes a flow; last says that nothing follows it.
+func (x *exec) enter(e *entry, last bool) {
 	if e == nil {
 		x.step(EventMiss, 0)
 		return
@@ -155,26 +164,29 @@ func (x *exec) enter(e *entry) {
 	x.r.Steps = append(x.r.Steps, Step{DPID: x.sw.dpid, Event: EventMatch, Depth: x.nesting, Table: x.table, Flow: &e.flow})
 	cookie, miss := x.cookie, x.miss
 	x.cookie, x.miss = e.flow.Cookie, e.flow.Priority == 0 && len(e.flow.Match) == 0
-	if x.actions(e.flow.Apply) && e.flow.Goto != 0 {
-		x.lookup(e.flow.Goto, x.inPort())
+	x.meter(e.flow.Meter)
+	if x.actions(e.flow.Apply, last && e.flow.Goto == 0) && e.flow.Goto != 0 {
+		x.lookup(e.flow.Goto, x.inPort(), last)
 	}
 	x.cookie, x.miss = cookie, miss
 }
 
 func (x *exec) inPort() openflow.PortNo { return openflow.PortNo(x.cur.key.get(atInPort)) }
 
-// actions executes a list; false when the rest of the flow must not follow.
-func (x *exec) actions(list []openflow.Action) bool {
-	for _, a := range list {
+// actions executes a list; false when the rest of the flow must not follow. last says that nothing
+// follows the list.
+func (x *exec) actions(list []openflow.Action, last bool) bool {
+	for i, a := range list {
+		last := last && i == len(list)-1
 		switch a := a.(type) {
 		case openflow.Output:
-			x.output(a.Port, int(a.MaxLen), 0)
+			x.output(a.Port, int(a.MaxLen), 0, last)
 		case openflow.OutputField:
 			x.outputField(a)
 		case openflow.OutputTruncate:
 			x.outputTruncate(a)
 		case openflow.ApplyGroup:
-			if !x.group(a.ID) {
+			if !x.group(a.ID, last) {
 				return false
 			}
 		case openflow.SetField:
@@ -187,11 +199,15 @@ func (x *exec) actions(list []openflow.Action) bool {
 			if table == openflow.TableAll {
 				table = x.table
 			}
-			x.lookup(table, port)
+			x.lookup(table, port, last)
 		case openflow.PushVLAN:
 			x.pushVLAN(a.EtherType)
 		case openflow.PopVLAN:
 			x.popVLAN()
+		case openflow.Clone:
+			x.clone(a, last)
+		case openflow.Multipath:
+			x.multipath(a)
 		}
 		if x.err != nil {
 			return false
@@ -212,14 +228,14 @@ func (x *exec) outputField(a openflow.OutputField) {
 		n |= 0xffff0000
 	}
 	if n != uint64(openflow.PortAny) {
-		x.output(openflow.PortNo(n), int(a.MaxLen), 0)
+		x.output(openflow.PortNo(n), int(a.MaxLen), 0, false)
 	}
 }
 
 // outputTruncate: of the reserved ports it serves only OFPP_LOCAL.
 func (x *exec) outputTruncate(a openflow.OutputTruncate) {
 	if a.Port < openflow.PortInPort || a.Port == openflow.PortLocal {
-		x.output(a.Port, 0, int(a.MaxLen))
+		x.output(a.Port, 0, int(a.MaxLen), false)
 		return
 	}
 	x.step(EventNoPort, uint64(a.Port))
@@ -227,7 +243,7 @@ func (x *exec) outputTruncate(a openflow.OutputTruncate) {
 
 // output sends the frame as it is now. limit is for the controller, truncate for other ports; zero
 // truncates nothing.
-func (x *exec) output(to openflow.PortNo, limit, truncate int) {
+func (x *exec) output(to openflow.PortNo, limit, truncate int, last bool) {
 	switch to {
 	case openflow.PortInPort:
 		to = x.inPort()
@@ -236,7 +252,7 @@ func (x *exec) output(to openflow.PortNo, limit, truncate int) {
 		return
 	case openflow.PortTable:
 		if x.packetOut {
-			x.lookup(0, x.inPort())
+			x.lookup(0, x.inPort(), last)
 		}
 		return
 	default:
@@ -269,6 +285,10 @@ func (x *exec) output(to openflow.PortNo, limit, truncate int) {
 			return // no interface sends less than a header
 		}
 	}
+	if x.dropped {
+		x.step(EventDropped, uint64(to))
+		return
+	}
 	if p.tunnel != 0 && x.cur.key.get(atMark) != 0 {
 		x.step(EventNoRoute, x.cur.key.get(atMark))
 		x.r.Lost = append(x.r.Lost, d)
@@ -284,6 +304,10 @@ func addrOf(v uint64) netip.Addr {
 
 func (x *exec) packetIn(limit int) {
 	f := x.render()
+	if x.dropped {
+		x.step(EventDropped, uint64(openflow.PortController))
+		return
+	}
 	p := PacketIn{DPID: x.sw.dpid, InPort: x.inPort(), Table: x.table, Cookie: x.cookie, Reason: ReasonAction,
 		Frame: f[:min(limit, len(f))], TotalLen: len(f)}
 	if x.miss {
@@ -291,66 +315,4 @@ func (x *exec) packetIn(limit int) {
 	}
 	x.step(EventOutput, uint64(openflow.PortController))
 	x.r.PacketIns = append(x.r.PacketIns, p)
-}
-
-// group executes a group; false when there is none.
-func (x *exec) group(id openflow.GroupID) bool {
-	if !x.allowed() {
-		return false
-	}
-	g := x.sw.groups[id]
-	if g == nil {
-		x.step(EventNoGroup, uint64(id))
-		return false
-	}
-	if g.Type == openflow.GroupTypeAll || g.Type == openflow.GroupTypeIndirect {
-		for i := range g.run {
-			x.bucket(g, i)
-		}
-		return true
-	}
-	if i := x.sw.firstLive(g, 0); i >= 0 {
-		x.bucket(g, i)
-	} else {
-		x.step(EventNoGroup, uint64(id))
-	}
-	return true
-}
-
-// bucket executes a bucket on a copy of the frame and its registers.
-func (x *exec) bucket(g *group, i int) {
-	if x.err != nil {
-		return
-	}
-	x.step(EventBucket, uint64(g.ID)<<32|uint64(i))
-	saved := x.cur
-	x.depth++
-	x.nesting++
-	x.actions(g.run[i])
-	x.nesting--
-	x.depth--
-	x.cur = saved
-}
-
-// firstLive is the first bucket that may be used, or -1. A bucket that watches nothing is always
-// alive (Open vSwitch); groups that watch each other in a circle are dead.
-func (s *Switch) firstLive(g *group, depth int) int {
-	for i := range g.Buckets {
-		b := &g.Buckets[i]
-		if g.Type == openflow.GroupTypeSelect && b.Weight == 0 {
-			continue
-		}
-		noPort := b.WatchPort == openflow.PortAny
-		noGroup := b.WatchGroup == openflow.GroupAny
-		if noPort && noGroup {
-			return i
-		}
-		if p := s.ports[b.WatchPort]; !noPort && p != nil && !p.down {
-			return i
-		}
-		if w := s.groups[b.WatchGroup]; !noGroup && w != nil && depth < 128 && s.firstLive(w, depth+1) >= 0 {
-			return i
-		}
-	}
-	return -1
 }

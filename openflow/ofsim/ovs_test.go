@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -35,18 +36,20 @@ func TestAgainstOpenVSwitch(t *testing.T) {
 		return
 	}
 	addTunnel(o)
+	o.Appctl("time/stop") // so that a meter that has nothing left stays that way
 	c := comparer{t: t, o: o}
 	for p := 1; p <= sentinelPort; p++ {
 		c.tails = append(c.tails, o.Tail(p))
 	}
+	c.meter()
 	for i := range *ovsScenarios {
 		c.scenario(*ovsSeed + uint64(i))
 		if t.Failed() {
 			return
 		}
 	}
-	t.Logf("%d frames, %d of them matched nothing at all; %d output frames, %d packet-ins, %d tunnel outputs, %d loops; %d flows refused by both",
-		c.frames, c.silent, c.outputs, c.packetIns, c.tunnelled, c.loops, c.refused)
+	t.Logf("%d frames, %d of them matched nothing at all; %d output frames, %d packet-ins, %d tunnel outputs, %d loops, %d dropped by meters, %d hashes; %d flows refused by both",
+		c.frames, c.silent, c.outputs, c.packetIns, c.tunnelled, c.loops, c.metered, c.hashes, c.refused)
 }
 
 // addTunnel adds a flow-based tunnel port with number genTunnel and an underlay where its peers are.
@@ -65,7 +68,7 @@ type comparer struct {
 	o     *ovstest.OVS
 	tails []*ovstest.Tail
 
-	frames, silent, outputs, packetIns, tunnelled, loops, refused int
+	frames, silent, outputs, packetIns, tunnelled, loops, metered, hashes, refused int
 }
 
 func (c *comparer) scenario(seed uint64) {
@@ -105,6 +108,8 @@ func (c *comparer) install(sw *Switch, s scenario) {
 		&openflow.FlowMod{Command: openflow.FlowDelete, Flow: openflow.Flow{Table: openflow.TableAll}},
 		&openflow.GroupMod{Command: openflow.GroupDelete, Group: openflow.Group{ID: openflow.GroupAll}},
 	}
+	require.NoError(c.t, sw.Apply(meters()))
+	sw.SetDropping(genDropping, true)
 	for _, g := range s.groups {
 		require.NoError(c.t, sw.Apply(flowset.Changes{GroupAdd: []openflow.Group{g}}))
 	}
@@ -112,15 +117,15 @@ func (c *comparer) install(sw *Switch, s scenario) {
 	require.Empty(c.t, c.o.Send(msgs...))
 	s.flows = append(s.flows, openflow.Flow{Priority: 0xffff, Match: openflow.Match{openflow.Uint(openflow.FieldEthType, 0x88b5)},
 		Apply: []openflow.Action{openflow.Output{Port: sentinelPort}}})
-	var add []openflow.Message
+	var flows []openflow.Message
 	refused := 0
 	for _, f := range s.flows {
-		add = append(add, &openflow.FlowMod{Flow: f})
+		flows = append(flows, &openflow.FlowMod{Flow: f})
 		if err := sw.Apply(flowset.Changes{FlowAdd: []openflow.Flow{f}}); err != nil {
 			refused++
 		}
 	}
-	if errs := c.o.Send(add...); len(errs) != refused {
+	if errs := c.o.Send(flows...); len(errs) != refused {
 		for _, f := range s.flows {
 			got := len(c.o.Send(&openflow.FlowMod{Flow: f})) > 0
 			err := sw.Apply(flowset.Changes{FlowAdd: []openflow.Flow{f}})
@@ -129,6 +134,34 @@ func (c *comparer) install(sw *Switch, s scenario) {
 		c.t.FailNow()
 	}
 	c.refused += refused
+	c.purge()
+}
+
+// meters are genMeters meters, the one that shall drop with a rate of one packet a second.
+func meters() (add flowset.Changes) {
+	for id := uint32(1); id <= genMeters; id++ {
+		m := openflow.Meter{ID: id, Flags: openflow.MeterPKTPS | openflow.MeterStat, Bands: []openflow.MeterBand{{Type: openflow.BandDrop, Rate: 1e6}}}
+		if id == genDropping {
+			m.Bands[0].Rate = 1
+		}
+		add.MeterAdd = append(add.MeterAdd, m)
+	}
+	return add
+}
+
+// meter adds the meters and sends two frames by the one that shall drop: as the clock stands still, it
+// has no more to give.
+func (c *comparer) meter() {
+	c.t.Helper()
+	require.Empty(c.t, c.o.Send(meters().Before()...))
+	f := openflow.Flow{Priority: 0xffff, Match: openflow.Match{openflow.Uint(openflow.FieldEthType, 0x88b6)}, Meter: genDropping}
+	require.Empty(c.t, c.o.Send(&openflow.FlowMod{Flow: f}))
+	c.o.Receive(1, Frame{EtherType: 0x88b6, Payload: make([]byte, 46)}.Bytes())
+	c.o.Receive(1, Frame{EtherType: 0x88b6, Payload: make([]byte, 46)}.Bytes())
+	c.o.Until("the meter drops", func() bool {
+		return strings.Contains(c.o.Ofctl("meter-stats", fmt.Sprintf("meter=%d", genDropping)), "0: packet_count:1 ")
+	})
+	require.Empty(c.t, c.o.Send(&openflow.FlowMod{Command: openflow.FlowDeleteStrict, Flow: f}))
 	c.purge()
 }
 
@@ -148,6 +181,7 @@ var (
 	missLine = regexp.MustCompile(`^ *(\d+)\. No match\.$`)
 	bktLine  = regexp.MustCompile(`^ *bucket (\d+)$`)
 	ctlRe    = regexp.MustCompile(`controller\(reason=(\d+),[^)]*rule_cookie=(0x[0-9a-f]+|0),[^)]*max_len=(\d+)\)`)
+	linkRe   = regexp.MustCompile(`-> NXM_NX_REG\d+\[[0-9.]+\] is now (\w+)`)
 	tunRe    = regexp.MustCompile(`tnl_push\([^,]*,header\(size=\d+,type=\d+,eth\([^)]*\),ipv4\(src=[^,]*,dst=([0-9.]+)[^)]*\),udp\([^)]*\),geneve\([^)]*?vni=(0x[0-9a-f]+)\)`)
 )
 
@@ -186,12 +220,25 @@ func simPath(r *Result) []string {
 
 func (c *comparer) frame(sw *Switch, port openflow.PortNo, tun Tunnel, frame []byte, name string) {
 	c.frames++
-	r, err := sw.InjectTunnel(port, tun, frame)
 	spec := fmt.Sprintf("in_port=%d", port)
 	if tun.Dst.IsValid() {
 		spec = fmt.Sprintf("tun_id=%d,tun_src=%v,tun_dst=%v,in_port=%d", tun.ID, tun.Src, tun.Dst, port)
 	}
 	trace := c.o.Appctl("ofproto/trace", "br0", spec, hex.EncodeToString(frame))
+	var links []int // that Open vSwitch's hash chose
+	for _, m := range linkRe.FindAllStringSubmatch(trace, -1) {
+		n, err := strconv.ParseInt(m[1], 0, 64)
+		require.NoError(c.t, err, trace)
+		links = append(links, int(n))
+	}
+	c.hashes += len(links)
+	sw.SetChoose(func(Choice) (n int) {
+		if len(links) > 0 {
+			n, links = links[0], links[1:]
+		}
+		return n
+	})
+	r, err := sw.InjectTunnel(port, tun, frame)
 	defer func() {
 		if c.t.Failed() {
 			c.t.Logf("%s\n%s\nofsim (%v):\n%s\nmegaflows:\n%s", name, trace, err, r.Trace(), c.o.Appctl("dpctl/dump-flows", "dummy@ovs-dummy"))
@@ -206,7 +253,11 @@ func (c *comparer) frame(sw *Switch, port openflow.PortNo, tun Tunnel, frame []b
 		return
 	}
 	assert.Equal(c.t, tracePath(trace), simPath(&r), "flows and buckets met")
-	actions := trace[strings.LastIndex(trace, "Datapath actions: "):]
+	all := trace[strings.LastIndex(trace, "Datapath actions: "):]
+	actions, dropped := metered(strings.TrimSpace(strings.TrimPrefix(all, "Datapath actions: ")))
+	if dropped {
+		c.metered++
+	}
 	var want, tuns []string
 	for _, m := range ctlRe.FindAllStringSubmatch(actions, -1) {
 		want = append(want, strings.Join(m[1:], " "))
@@ -234,7 +285,7 @@ func (c *comparer) frame(sw *Switch, port openflow.PortNo, tun Tunnel, frame []b
 	}
 	// The userspace datapath of 3.1.0 looks for the network header again when it sends a packet-in
 	// and, behind two tags, finds it in the wrong place: later changes then hit other bytes.
-	confused := strings.Contains(actions, "userspace(") && strings.Contains(actions, "push_vlan") && strings.Contains(actions, "set(")
+	confused := strings.Contains(all, "userspace(") && strings.Contains(all, "push_vlan") && strings.Contains(all, "set(")
 	if port != genTunnel && !confused {
 		c.bytes(int(port), frame, out)
 	}
@@ -244,6 +295,33 @@ func (c *comparer) frame(sw *Switch, port openflow.PortNo, tun Tunnel, frame []b
 	if extract(frame, &k); k.get(atProto) == 0 {
 		c.purge()
 	}
+}
+
+// metered leaves out of datapath actions what comes after the meter that drops, in the same clone.
+// The datapath numbers meters from 0 in the order in which they were added.
+func metered(actions string) (left string, dropped bool) {
+	depth, from := 0, 0
+	var out []string
+	for i := 0; i <= len(actions); i++ {
+		switch {
+		case i < len(actions) && actions[i] == '(':
+			depth++
+		case i < len(actions) && actions[i] == ')':
+			depth--
+		case i == len(actions) || actions[i] == ',' && depth == 0:
+			a := actions[from:i]
+			from = i + 1
+			if a == fmt.Sprintf("meter(%d)", genDropping-1) {
+				return strings.Join(out, ","), true
+			}
+			if inner, ok := strings.CutPrefix(a, "clone("); ok {
+				inner, in := metered(strings.TrimSuffix(inner, ")"))
+				a, dropped = "clone("+inner+")", dropped || in
+			}
+			out = append(out, a)
+		}
+	}
+	return strings.Join(out, ","), dropped
 }
 
 // comparePacketIns: Open vSwitch says reason 6 for what OpenFlow 1.3 calls no match, and 4 for a

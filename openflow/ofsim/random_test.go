@@ -3,6 +3,7 @@ package ofsim
 import (
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 
 	"github.com/flowtap/flowtap/openflow"
 )
@@ -58,6 +59,10 @@ func (g gen) frame() []byte {
 		g.ip(&f)
 	}
 	b := f.Bytes()
+	if g.chance(8) { // a second tag
+		b = slices.Insert(b, 12, pick(g, []byte{0x81, 0}, []byte{0x88, 0xa8})...)
+		b = slices.Insert(b, 14, pick(g, []byte{0, 7}, []byte{0x60, 5})...)
+	}
 	switch {
 	case g.chance(4):
 		b = b[:14+g.IntN(len(b)-13)]
@@ -130,6 +135,9 @@ const (
 	genTables = 6
 	genPorts  = 6
 	genTunnel = 9
+	// Meters: genMeters of them, of which genDropping drops everything.
+	genMeters   = 2
+	genDropping = 2
 )
 
 func (g gen) scenario() scenario {
@@ -165,6 +173,9 @@ func (g gen) scenario() scenario {
 			f.Apply = g.actions(1+g.IntN(4), t, &k, nGroups)
 			if t < genTables-1 && g.chance(40) {
 				f.Goto = openflow.TableID(t + 1 + g.IntN(genTables-1-t))
+			}
+			if g.chance(10) {
+				f.Meter = uint32(1 + g.IntN(genMeters))
 			}
 			s.flows = append(s.flows, f)
 			cookie++
@@ -309,7 +320,15 @@ func (g gen) match(k *key, broad bool) openflow.Match {
 func (g gen) actions(n, table int, k *key, groups int) []openflow.Action {
 	var out []openflow.Action
 	for range n {
-		switch g.IntN(13) {
+		switch g.IntN(15) {
+		case 13:
+			if n > 1 {
+				out = append(out, openflow.Clone{Actions: g.actions(g.IntN(n), table, k, groups)})
+			}
+		case 14:
+			links := pick[uint32](g, 1, 2, 5, 16)
+			out = append(out, openflow.Multipath{Fields: openflow.HashFields(g.IntN(7)), Basis: uint16(g.IntN(3)), Algorithm: openflow.LinkAlgorithm(g.IntN(4)),
+				Links: links, Field: openflow.FieldReg(g.IntN(2)), Offset: uint8(pick(g, 0, 0, 8)), Bits: pick[uint8](g, 4, 4, 16)})
 		case 0, 1:
 			out = append(out, openflow.Output{Port: openflow.PortNo(1 + g.IntN(genPorts))})
 		case 2:
@@ -318,7 +337,7 @@ func (g gen) actions(n, table int, k *key, groups int) []openflow.Action {
 		case 3:
 			out = append(out, openflow.OutputField{Field: openflow.FieldReg(g.IntN(2)), MaxLen: 30})
 		case 4:
-			out = append(out, openflow.OutputTruncate{Port: pick[openflow.PortNo](g, 1, 2, 3, 4, 5, openflow.PortInPort), MaxLen: pick[uint32](g, 22, 40, 1000)})
+			out = append(out, openflow.OutputTruncate{Port: pick[openflow.PortNo](g, 1, 2, 3, 4, 5, openflow.PortInPort, openflow.PortTable), MaxLen: pick[uint32](g, 22, 40, 1000)})
 		case 5:
 			if groups > 0 {
 				out = append(out, openflow.ApplyGroup{ID: openflow.GroupID(1 + g.IntN(groups))})

@@ -69,11 +69,16 @@ const (
 	EventNoGroup                // group Arg does not exist, or none of its buckets is alive
 	EventUnset                  // set_field of field Arg ignored: the frame has no such header
 	EventOwnTunnel              // output to tunnel Arg skipped: the frame came with that tun_dst
+	EventChoice                 // a multipath or select group chose; Choice says what
+	EventMeter                  // meter Arg dropped the frame: what follows in the datapath is not done
+	EventDropped                // output to port Arg not done: a meter dropped the frame before
+	EventClone                  // a clone starts
 	EventNoRoute                // the tunnelled frame is lost: the route lookup includes pkt_mark, which is Arg
 )
 
 var eventNames = [...]string{"in by port", "match", "no match", "bucket", "output to port",
-	"no output to in_port", "no such port", "no group or bucket", "nothing to set", "no tunnel to oneself", "no route with pkt_mark"}
+	"no output to in_port", "no such port", "no group or bucket", "nothing to set", "no tunnel to oneself", "choice",
+	"dropped by meter", "dropped before it is output to port", "clone", "no route with pkt_mark"}
 
 // A Step is one thing that a frame met on its way.
 type Step struct {
@@ -85,6 +90,8 @@ type Step struct {
 	// Flow is set with EventMatch. It belongs to the switch.
 	Flow *openflow.Flow
 	Arg  uint64
+	// Choice is set with EventChoice.
+	Choice *Choice
 }
 
 // String is one line of a trace.
@@ -97,6 +104,10 @@ func (s Step) String() string {
 		return fmt.Sprintf("%s%d. no match", pre, s.Table)
 	case EventBucket:
 		return fmt.Sprintf("%sgroup %d bucket %d", pre, s.Arg>>32, s.Arg&0xffffffff)
+	case EventClone:
+		return pre + eventNames[s.Event]
+	case EventChoice:
+		return fmt.Sprintf("%schoice %d of %d by %v", pre, s.Choice.Link, s.Choice.Links, s.Choice.Fields)
 	case EventUnset:
 		return fmt.Sprintf("%s%s: %v", pre, eventNames[s.Event], openflow.Field(s.Arg))
 	}

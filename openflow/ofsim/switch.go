@@ -15,6 +15,9 @@ type Switch struct {
 	set    *flowset.Set
 	tables map[openflow.TableID][]*entry // highest priority first, then by key
 	groups map[openflow.GroupID]*group
+	// dropping are the meters that drop every frame now.
+	dropping map[uint32]bool
+	choose   func(Choice) int
 }
 
 type port struct {
@@ -39,7 +42,7 @@ type group struct {
 
 // NewSwitch makes a switch without ports, flows and groups.
 func NewSwitch(dpid openflow.DPID) *Switch {
-	s := &Switch{dpid: dpid, ports: map[openflow.PortNo]*port{}}
+	s := &Switch{dpid: dpid, ports: map[openflow.PortNo]*port{}, dropping: map[uint32]bool{}, choose: byKey}
 	s.clear()
 	return s
 }
@@ -67,6 +70,19 @@ func (s *Switch) SetDown(no openflow.PortNo, down bool) {
 	}
 }
 
+// SetDropping says whether a meter, there or not yet, is above its rate: it then drops every frame
+// until told otherwise. Meters begin by dropping nothing.
+func (s *Switch) SetDropping(meter uint32, drop bool) { s.dropping[meter] = drop }
+
+// SetChoose has f decide which link a multipath and which bucket a select group takes, for tests
+// that want it fixed. f gives a number from 0 to Links-1; more is taken modulo Links. Nil, as in
+// the beginning, is a hash of the Key.
+func (s *Switch) SetChoose(f func(Choice) int) {
+	if s.choose = f; f == nil {
+		s.choose = byKey
+	}
+}
+
 // PortName is the name of a port, empty for one that does not exist.
 func (s *Switch) PortName(no openflow.PortNo) string {
 	if p := s.ports[no]; p != nil {
@@ -82,6 +98,9 @@ func (s *Switch) Set() *flowset.Set { return s.set }
 // real switch would refuse, the switch is left with a part of it.
 func (s *Switch) Replace(set *flowset.Set) error {
 	s.clear()
+	for _, m := range set.Meters() {
+		s.set.PutMeter(m)
+	}
 	for _, g := range set.Groups() {
 		if err := s.putGroup(g); err != nil {
 			return err
@@ -100,11 +119,23 @@ func (s *Switch) Replace(set *flowset.Set) error {
 	return nil
 }
 
-// Apply makes changes in the order of their Messages. As on a switch, deleting a group deletes the
-// flows that use it. It stops at the first change that a switch would refuse: a group that is
+// Apply makes changes in the order of their Before, Messages and After. As on a switch, deleting a
+// group or a meter deletes the flows that use it. It stops at the first change that a switch would refuse: a group that is
 // there already or not there, a flow with an unmet prerequisite or an unknown group. What came
 // before stays; use a bundle's semantics, if wanted, by Replace with a Clone of the old Set.
 func (s *Switch) Apply(c flowset.Changes) error {
+	for _, m := range c.MeterAdd {
+		if _, ok := s.set.Meter(m.ID); ok {
+			return s.refuse("meter %d exists", m.ID)
+		}
+		s.set.PutMeter(m)
+	}
+	for _, m := range c.MeterModify {
+		if _, ok := s.set.Meter(m.ID); !ok {
+			return s.refuse("meter %d does not exist", m.ID)
+		}
+		s.set.PutMeter(m)
+	}
 	for _, g := range c.GroupAdd {
 		if s.groups[g.ID] != nil {
 			return s.refuse("group %d exists", g.ID)
@@ -133,6 +164,10 @@ func (s *Switch) Apply(c flowset.Changes) error {
 	}
 	for _, id := range c.GroupDelete {
 		s.deleteGroup(id)
+	}
+	for _, id := range c.MeterDelete {
+		s.set.DeleteMeter(id)
+		s.deleteWhere(func(f *openflow.Flow) bool { return f.Meter == id })
 	}
 	return nil
 }
@@ -163,9 +198,22 @@ func (s *Switch) putGroup(g openflow.Group) error {
 func (s *Switch) deleteGroup(id openflow.GroupID) {
 	delete(s.groups, id)
 	s.set.DeleteGroup(id)
+	s.deleteWhere(func(f *openflow.Flow) bool { return usesGroup(f.Apply, id) })
+}
+
+func usesGroup(actions []openflow.Action, id openflow.GroupID) bool {
+	for a := range openflow.EveryAction(actions) {
+		if g, ok := a.(openflow.ApplyGroup); ok && g.ID == id {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Switch) deleteWhere(bad func(*openflow.Flow) bool) {
 	for _, t := range s.tables {
 		for _, e := range slices.Clone(t) {
-			if slices.Contains(e.flow.Apply, openflow.Action(openflow.ApplyGroup{ID: id})) {
+			if bad(&e.flow) {
 				s.deleteFlow(e.key)
 			}
 		}
