@@ -21,7 +21,7 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, HERE)
 sys.dont_write_bytecode = True  # under sudo it would leave root's files in the checkout
 
-from scenarios import NAMES  # noqa: E402
+from scenarios import NAMES, UPCOMING  # noqa: E402
 
 
 def arguments():
@@ -35,8 +35,8 @@ def arguments():
     parser.add_argument("--keep", action="store_true", help="afterwards, or at the first failed scenario, leave the lab up until Ctrl-C")
     args = parser.parse_args()
     for name in args.scenarios:
-        if name.partition(".")[0] not in NAMES:
-            parser.error(f"no scenario {name!r}; there are {', '.join(NAMES)}")
+        if name.partition(".")[0] not in NAMES + UPCOMING:
+            parser.error(f"no scenario {name!r}; there are {', '.join(NAMES + UPCOMING)}")
     if args.list:
         return args
     for program in ("flowtapd", "flowtapctl"):
@@ -56,7 +56,7 @@ def main():
     args = arguments()
     names = args.scenarios or NAMES
     if args.list:
-        for name in NAMES:
+        for name in NAMES + UPCOMING:
             module = importlib.import_module(f"scenarios.{name}")
             print(f"{name:16}{module.__doc__.splitlines()[0]}")
             for story in module.STORIES:

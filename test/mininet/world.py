@@ -104,12 +104,12 @@ class World:
         return made
 
     def monitors(self, *wanted):
-        """Security VMs: each a (name, node). They are quiet: a monitor listens."""
+        """Security VMs: each a (name, node) or (name, node, options of the port). They are quiet: a monitor listens."""
         ports = []
-        for name, node in wanted:
+        for name, node, *rest in wanted:
             self._macs += 1
             mac = f"02:00:00:00:{self._macs >> 8:02x}:{self._macs & 255:02x}"
-            ports.append(({"id": name, "kind": "monitor"}, dict(name=name, node=node, mac=mac, quiet=True)))
+            ports.append(({"id": name, "kind": "monitor", **(rest[0] if rest else {})}, dict(name=name, node=node, mac=mac, quiet=True)))
         return self._ports(ports)
 
     def _ports(self, ports):
@@ -171,6 +171,19 @@ class World:
     def untap(self, id):
         """DELETE a tap and wait until no switch copies for it."""
         self.api.delete("taps", id, wait=WAIT)
+
+    def redirect(self, src, dst, match=None, direction="both", **fields):
+        """POST a tap that redirects; as tap."""
+        return self.tap(src, dst, match, direction, **{"action": "redirect", **fields})
+
+    @contextlib.contextmanager
+    def redirected(self, *args, **fields):
+        """A redirect for the length of a block."""
+        id = self.redirect(*args, **fields)
+        try:
+            yield id
+        finally:
+            self.untap(id)
 
     @contextlib.contextmanager
     def tapped(self, *args, **fields):
