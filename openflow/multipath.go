@@ -29,12 +29,13 @@ const (
 	// HashSymmetricL4 is both MAC addresses, VLAN ids, Ethertype, IP addresses and protocol, and
 	// ports of TCP and SCTP. A first fragment has ports, later ones have none, so they may part.
 	HashSymmetricL4
-	// HashSymmetricL3L4 is IP addresses and protocol, and ports of TCP and SCTP; of what is not IP nothing.
+	// HashSymmetricL3L4 is IP addresses and protocol, and ports of TCP and SCTP unless it
+	// is a fragment; of what is not IP MAC addresses, VLAN ids and Ethertype.
 	HashSymmetricL3L4
 	HashSymmetricL3L4UDP // the same, with ports of UDP
 	HashNetSrc
 	HashNetDst
-	HashSymmetricL3 // IP addresses; of what is not IP nothing
+	HashSymmetricL3 // Ethertype and IP addresses
 )
 
 var hashNames = [...]string{"eth_src", "symmetric_l4", "symmetric_l3l4", "symmetric_l3l4+udp", "nw_src", "nw_dst", "symmetric_l3"}

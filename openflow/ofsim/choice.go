@@ -87,30 +87,39 @@ func (s *state) hashed(f openflow.HashFields) string {
 			b = be.AppendUint64(be.AppendUint64(b, k[wSrc6]^k[wDst6]), k[wSrc6+1]^k[wDst6+1])
 		}
 	}
-	transport := func(udp bool) {
+	transport := func(udp, fragments bool) {
 		proto := k.get(atProto)
 		b = append(b, byte(proto))
+		if k.get(atFrag) != 0 && !fragments {
+			return
+		}
 		if proto == protoTCP || proto == protoSCTP || udp && proto == protoUDP {
 			b = be.AppendUint16(b, uint16(k.get(atSport)^k.get(atDport)))
 		}
+	}
+	l2 := func() {
+		b = be.AppendUint64(b, k.get(atEthSrc)^k.get(atEthDst))
+		b = be.AppendUint16(b, uint16(k.get(atTCI)^uint64(s.tci1))&0xfff)
+		b = be.AppendUint16(b, uint16(k.get(atEthType)))
 	}
 	switch f {
 	case openflow.HashEthSrc:
 		b = be.AppendUint64(b, k.get(atEthSrc))
 	case openflow.HashSymmetricL4:
-		b = be.AppendUint64(b, k.get(atEthSrc)^k.get(atEthDst))
-		b = be.AppendUint16(b, uint16(k.get(atTCI)^uint64(s.tci1))&0xfff)
-		b = be.AppendUint16(b, uint16(k.get(atEthType)))
+		l2()
 		if v4 || v6 {
 			both()
-			transport(false)
+			transport(false, true)
 		}
 	case openflow.HashSymmetricL3L4, openflow.HashSymmetricL3L4UDP:
 		if v4 || v6 {
 			both()
-			transport(f == openflow.HashSymmetricL3L4UDP)
+			transport(f == openflow.HashSymmetricL3L4UDP, false)
+		} else {
+			l2()
 		}
 	case openflow.HashSymmetricL3:
+		b = be.AppendUint16(b, uint16(k.get(atEthType)))
 		both()
 	case openflow.HashNetSrc:
 		one(atIPSrc, wSrc6)

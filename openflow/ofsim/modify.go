@@ -16,10 +16,7 @@ func (x *exec) set(a openflow.SetField) {
 	}
 	k.put(p, low(&a.Value, a.Field.Size()))
 	if a.Field == openflow.FieldVLANTCI || a.Field == openflow.FieldVLANVID {
-		switch tci := k.get(atTCI); {
-		case tci == 0:
-			x.cur.tpid[0] = 0
-		case x.cur.tpid[0] == 0:
+		if k.get(atTCI) != 0 && x.cur.tpid[0] == 0 { // one set to 0 and back keeps its Ethertype
 			x.cur.tpid[0] = etherVLAN
 		}
 	}

@@ -326,7 +326,7 @@ func (g gen) actions(n, table int, k *key, groups int) []openflow.Action {
 				out = append(out, openflow.Clone{Actions: g.actions(g.IntN(n), table, k, groups)})
 			}
 		case 14:
-			links := pick[uint32](g, 1, 2, 5, 16)
+			links := pick[uint32](g, 1, 2, 5, 6) // never the sentinel's port
 			out = append(out, openflow.Multipath{Fields: openflow.HashFields(g.IntN(7)), Basis: uint16(g.IntN(3)), Algorithm: openflow.LinkAlgorithm(g.IntN(4)),
 				Links: links, Field: openflow.FieldReg(g.IntN(2)), Offset: uint8(pick(g, 0, 0, 8)), Bits: pick[uint8](g, 4, 4, 16)})
 		case 0, 1:
