@@ -30,8 +30,10 @@ const (
 
 // Tap is one contract.
 type Tap struct {
-	Src       string    `json:"src"`
-	Dst       string    `json:"dst"`
+	Src string `json:"src"`
+	// Dst is a monitor's port, DstPool a pool of them: a tap has one of the two.
+	Dst       string    `json:"dst,omitempty"`
+	DstPool   string    `json:"dst_pool,omitempty"`
 	Match     Match     `json:"match"`
 	Direction Direction `json:"direction"`
 	Action    Action    `json:"action"`
@@ -39,15 +41,18 @@ type Tap struct {
 	Priority int  `json:"priority"`
 	Enabled  bool `json:"enabled"`
 
-	// The fields below have their default until their feature exists; Validate refuses others.
-	DstPool       string    `json:"dst_pool,omitempty"`
-	FailMode      string    `json:"fail_mode"`
-	Truncate      int       `json:"truncate"`
-	RateLimit     RateLimit `json:"rate_limit"`
-	RewriteDstMAC bool      `json:"rewrite_dst_mac"`
+	// FailMode is FailClosed or, for redirect only, FailOpen.
+	FailMode string `json:"fail_mode"`
+	// What follows acts on copies, so is for forward only. Truncate is how many bytes of a frame a copy
+	// has at most; 0 is all.
+	Truncate  int       `json:"truncate"`
+	RateLimit RateLimit `json:"rate_limit"`
+	// RewriteDstMAC gives copies the monitor's address, for monitors that are not promiscuous.
+	RewriteDstMAC bool `json:"rewrite_dst_mac"`
 }
 
-// RateLimit bounds a contract's copies; zero is no bound.
+// RateLimit bounds a contract's copies, in 1000 bits or in frames a second, not both; zero is no
+// bound. Copies beyond it are dropped and counted.
 type RateLimit struct {
 	KBPS int `json:"kbps"`
 	PPS  int `json:"pps"`

@@ -2,6 +2,7 @@ package flowtap
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/flowtap/flowtap/topology"
 )
@@ -42,9 +43,8 @@ func (r *RateLimit) UnmarshalJSON(b []byte) error {
 	return err
 }
 
-// Validate gives a *topology.FieldError for the first field that cannot be. The detail of a value
-// whose feature does not exist begins with "not yet: ". Whether src and dst exist and what kind
-// of port they are is for the caller to find out.
+// Validate gives a *topology.FieldError for the first field that cannot be. Whether src, dst and
+// dst_pool exist and what kind they are is for the caller to find out.
 func (t Tap) Validate() error {
 	for _, check := range []func() error{t.validEnds, t.validAction, t.validFlow, t.validOptions} {
 		if err := check(); err != nil {
@@ -65,30 +65,28 @@ func (t Tap) validEnds() error {
 	if err := topology.ValidID(t.Src); err != nil {
 		return tapErr("src", "%s is not an id: %v", quote(t.Src), err)
 	}
-	if t.DstPool != "" {
-		if t.Dst != "" {
-			return tapErr("dst_pool", "a tap has dst or dst_pool, not both")
-		}
-		return tapErr("dst_pool", "not yet: give a monitor as dst")
-	}
-	if t.Dst == "" {
-		return tapErr("dst", "is required: the id of the monitor's port")
-	}
-	if err := topology.ValidID(t.Dst); err != nil {
-		return tapErr("dst", "%s is not an id: %v", quote(t.Dst), err)
-	}
-	if t.Src == t.Dst {
+	switch {
+	case t.Dst == "" && t.DstPool == "":
+		return tapErr("dst", "is required: the id of the monitor's port; or give dst_pool")
+	case t.Dst != "" && t.DstPool != "":
+		return tapErr("dst_pool", "a tap has dst or dst_pool, not both")
+	case t.Src == t.Dst:
 		return tapErr("dst", "is the target itself")
+	}
+	field, id := "dst", t.Dst
+	if t.DstPool != "" {
+		field, id = "dst_pool", t.DstPool
+	}
+	if err := topology.ValidID(id); err != nil {
+		return tapErr(field, "%s is not an id: %v", quote(id), err)
 	}
 	return nil
 }
 
 func (t Tap) validAction() error {
 	switch t.Action {
-	case Forward:
+	case Forward, Redirect:
 		return nil
-	case Redirect:
-		return tapErr("action", "not yet: redirect")
 	case "":
 		return tapErr("action", "is required: forward or redirect")
 	}
@@ -108,27 +106,48 @@ func (t Tap) validFlow() error {
 	return nil
 }
 
+// Limits of Tap.Truncate, in bytes of a copy, where it is not zero, and of both of Tap.RateLimit
+// (OpenFlow 1.3.5 §7.3.4.5: the rate of a meter band has 32 bits).
+const (
+	MinTruncate = 64
+	MaxTruncate = 65535
+	MaxRate     = math.MaxUint32
+)
+
+// validOptions: fail_mode is about frames that wait for the monitor, which only redirected ones do;
+// the others are about copies, which a redirected frame is not.
 func (t Tap) validOptions() error {
 	switch t.FailMode {
 	case FailClosed:
 	case FailOpen:
-		return tapErr("fail_mode", "not yet: open")
+		if t.Action != Redirect {
+			return tapErr("fail_mode", "open is for redirect: copies never stop the flow")
+		}
 	default:
 		return tapErr("fail_mode", "%s: want closed or open", quote(t.FailMode))
 	}
-	for _, n := range []struct {
-		field string
-		value int
-	}{{"truncate", t.Truncate}, {"rate_limit.kbps", t.RateLimit.KBPS}, {"rate_limit.pps", t.RateLimit.PPS}} {
-		switch {
-		case n.value < 0:
-			return tapErr(n.field, "%d is negative", n.value)
-		case n.value > 0:
-			return tapErr(n.field, "not yet: only 0, which is no bound")
-		}
+	if t.Truncate != 0 && (t.Truncate < MinTruncate || t.Truncate > MaxTruncate) {
+		return tapErr("truncate", "%d: want 0, which is whole frames, or %d to %d bytes", t.Truncate, MinTruncate, MaxTruncate)
 	}
-	if t.RewriteDstMAC {
-		return tapErr("rewrite_dst_mac", "not yet: copies are exact")
+	r := t.RateLimit
+	switch {
+	case r.KBPS < 0 || r.KBPS > MaxRate:
+		return tapErr("rate_limit.kbps", "%d: want 0, which is no bound, to %d", r.KBPS, MaxRate)
+	case r.PPS < 0 || r.PPS > MaxRate:
+		return tapErr("rate_limit.pps", "%d: want 0, which is no bound, to %d", r.PPS, MaxRate)
+	case r.KBPS != 0 && r.PPS != 0:
+		return tapErr("rate_limit", "give kbps or pps, not both")
+	}
+	if t.Action == Redirect {
+		const copies = "acts on copies, and a redirected frame is the frame itself"
+		switch {
+		case t.Truncate != 0:
+			return tapErr("truncate", copies)
+		case r != RateLimit{}:
+			return tapErr("rate_limit", copies)
+		case t.RewriteDstMAC:
+			return tapErr("rewrite_dst_mac", copies)
+		}
 	}
 	return nil
 }

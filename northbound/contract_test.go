@@ -29,6 +29,8 @@ var samples = []sample{
 	{"networks", `{"id":"x"}`, `{"id":"x","labels":{"a":"b"}}`, `{"id":"y","labels":[]}`, "labels", "", "shop"},
 	{"ports", `{"id":"x","network":"shop","mac":"02:00:00:00:00:0a"}`, `{"id":"x","network":"shop","mac":"02:00:00:00:00:0b"}`,
 		`{"id":"y","network":"nowhere"}`, "network", `{"id":"y","network":"shop","mac":"02:00:00:00:00:0a"}`, "web"},
+	{"pools", `{"id":"x","mode":"spread","members":[{"port":"ids1"}]}`, `{"id":"x","mode":"spread","members":[{"port":"ids1","weight":2}]}`,
+		`{"id":"y","mode":"spread","members":[{"port":"web"}]}`, "members.0.port", "", ""},
 	{"taps", `{"id":"x","src":"db","dst":"ids1","action":"forward","match":"tcp"}`,
 		`{"id":"x","src":"db","dst":"ids1","action":"forward","match":"udp"}`,
 		`{"id":"y","src":"db","dst":"web","action":"forward"}`, "dst",

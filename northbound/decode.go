@@ -29,7 +29,10 @@ func (res *resource[S, T]) decode(body []byte, pathID string) (id string, spec S
 	if err := json.Unmarshal(joinMembers(members), &spec); err != nil {
 		return "", spec, decodeProblem(err, structFields(reflect.TypeFor[S]()))
 	}
-	return id, spec, res.complete(id, &spec)
+	if err := res.complete(id, &spec); err != nil {
+		return "", spec, err
+	}
+	return id, spec, res.server.deps.NotYet(spec)
 }
 
 // decodeProblem is 400 for a field that does not exist and 422 for a value that cannot be. All

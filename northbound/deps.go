@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/flowtap/flowtap/flowtap"
 	"github.com/flowtap/flowtap/openflow"
 	"github.com/flowtap/flowtap/store"
 )
@@ -33,6 +34,12 @@ type Deps struct {
 	// that is on no switch. Nil takes a reason for final unless it begins with "applying", and an
 	// empty one for not final.
 	Final func(reason string) bool
+	// ReadCounters has the counters of one tap read from the switches now, and returns when they are in
+	// its status: what ?fresh=true waits for. It returns early with ctx's error; any other error says
+	// which switch could not be asked. Nil answers 503.
+	ReadCounters func(ctx context.Context, tap string) error
+	// NotYet says what a valid spec asks for that this version does not carry out. Nil is flowtap.NotYet.
+	NotYet func(spec any) error
 	// Unregistered lists the switches that are connected and that no node names; nil is none.
 	Unregistered func() []UnregisteredNode
 	// MaxWatchers bounds the streams of ?watch=true; one more is answered 503. Zero is 64.
@@ -73,10 +80,10 @@ const (
 // Change is one write that has not happened.
 type Change struct {
 	Op         Op
-	Collection string // "nodes", "networks", "ports" or "taps"
+	Collection string // "nodes", "networks", "ports", "pools" or "taps"
 	ID         string
-	// Spec is what the object would be: topology.Node, topology.Network, topology.Port or
-	// flowtap.Tap, defaults filled in; nil for OpDelete.
+	// Spec is what the object would be: topology.Node, topology.Network, topology.Port, topology.Pool
+	// or flowtap.Tap, defaults filled in; nil for OpDelete.
 	Spec any
 }
 
@@ -111,6 +118,9 @@ func (d *Deps) validate() error {
 	}
 	if d.StoreTimeout == 0 {
 		d.StoreTimeout = 15 * time.Second
+	}
+	if d.NotYet == nil {
+		d.NotYet = flowtap.NotYet
 	}
 	if d.Final == nil {
 		d.Final = finalReason

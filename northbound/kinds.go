@@ -3,39 +3,57 @@ package northbound
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/flowtap/flowtap/store"
+	"github.com/flowtap/flowtap/topology"
 )
 
 // singular is "tap" for "taps".
 func singular(collection string) string { return strings.TrimSuffix(collection, "s") }
 
 // laterCollections are the collections of API.md that do not exist yet.
-var laterCollections = []string{"pools", "policies"}
+var laterCollections = []string{"policies"}
 
 // getPort reads the port that a field names.
 func getPort(ctx context.Context, st *store.Store, field, id string) (*store.Port, error) {
 	p, err := st.Ports().Get(ctx, id)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, &store.ReferenceError{Field: field, Collection: store.CollectionPorts, ID: id}
-	}
-	return p, err
+	return p, orReference(err, field, store.CollectionPorts, id)
 }
 
-// tapsOf gives the ids of the taps that name a port.
-func tapsOf(ctx context.Context, st *store.Store, port string) ([]string, error) {
-	taps, _, err := st.Taps().List(ctx)
-	if err != nil {
-		return nil, err
+// orReference says which field names the object that is not there.
+func orReference(err error, field, collection, id string) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return &store.ReferenceError{Field: field, Collection: collection, ID: id}
 	}
+	return err
+}
+
+// usersOf gives the ids of the taps, pools and monitors that name a port, sorted.
+func usersOf(ctx context.Context, st *store.Store, port string) ([]string, error) {
 	var ids []string
-	for _, t := range taps {
-		if t.Spec.Src == port || t.Spec.Dst == port {
-			ids = append(ids, t.ID)
-		}
-	}
-	return ids, nil
+	err := errors.Join(
+		st.Taps().Each(ctx, func(t *store.Tap) bool {
+			if t.Spec.Src == port || t.Spec.Dst == port {
+				ids = append(ids, t.ID)
+			}
+			return true
+		}),
+		st.Pools().Each(ctx, func(p *store.Pool) bool {
+			if slices.ContainsFunc(p.Spec.Members, func(m topology.PoolMember) bool { return m.Port == port }) {
+				ids = append(ids, p.ID)
+			}
+			return true
+		}),
+		st.Ports().Each(ctx, func(p *store.Port) bool {
+			if p.Spec.ReturnPort == port {
+				ids = append(ids, p.ID)
+			}
+			return true
+		}))
+	slices.Sort(ids)
+	return slices.Compact(ids), err
 }
 
 // taken looks for an object other than id with one of the same unique values. unique gives a
@@ -45,24 +63,25 @@ func taken[S, T any](ctx context.Context, c *store.Collection[S, T], id string, 
 	if err != nil {
 		return err
 	}
-	mine := map[claim]bool{}
+	type held struct{ scope, value string }
+	mine := map[held]claim{}
 	for _, u := range unique(id, &spec) {
-		mine[u] = true
+		mine[held{u.scope, u.value}] = u
 	}
 	for _, o := range objs {
 		if o.ID == id {
 			continue
 		}
 		for _, u := range unique(o.ID, &o.Spec) {
-			if mine[u] {
-				return &store.UniqueError{Field: u.field, Value: u.value, Owner: o.ID}
+			if m, ok := mine[held{u.scope, u.value}]; ok {
+				return &store.UniqueError{Field: m.field, Value: m.value, Owner: o.ID}
 			}
 		}
 	}
 	return nil
 }
 
-// claim is a value that one object in a scope may have in a field.
+// claim is a value of a field that one object in a scope may have, whichever its field.
 type claim struct{ field, scope, value string }
 
 func inUse(collection, id string, users []string) error {

@@ -35,10 +35,14 @@ func (s *Server) nodes() *resource[topology.Node, topology.NodeStatus] {
 }
 
 func nodeClaims(_ string, n *topology.Node) []claim {
-	return []claim{
-		{"datapath_id", "", n.DatapathID.String()},
-		{"tunnel_ip", "", n.TunnelIP.String()},
+	out := []claim{
+		{"datapath_id", "datapath", n.DatapathID.String()},
+		{"tunnel_ip", "tunnel_ip", n.TunnelIP.String()},
 	}
+	if n.TunnelDatapathID != 0 {
+		out = append(out, claim{"tunnel_datapath_id", "datapath", n.TunnelDatapathID.String()})
+	}
+	return out
 }
 
 // unregistered answers ?state=unregistered: switches that are connected and that no node names. They

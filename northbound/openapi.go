@@ -97,6 +97,7 @@ var parameterDocs = map[string]doc{
 	"watch":    {"description": "Stream events instead: ADDED for all there is, SYNCED, then ADDED, MODIFIED, DELETED.", "schema": doc{"type": "boolean"}},
 	"dry_run":  {"description": "Validate, answer what would change on each switch, change nothing.", "schema": doc{"type": "boolean"}},
 	"wait":     {"description": "Hold the answer until the change is on every switch concerned, at most so many seconds.", "schema": doc{"type": "number", "minimum": 0, "maximum": maxWait.Seconds()}},
+	"fresh":    {"description": "Read the counters from the switches first.", "schema": doc{"type": "boolean"}},
 	"If-Match": {"description": "The revision, quoted, that the change is meant for.", "schema": doc{"type": "string"}},
 }
 

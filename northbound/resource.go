@@ -35,6 +35,9 @@ type resource[S, T any] struct {
 	// done reports whether the status says all that there is to say about the object's revision,
 	// so that ?wait is over. Nil: when the controller has settled.
 	done func(*store.Object[S, T]) bool
+	// refresh has the switches asked for what is newer than the status, for ?fresh=true. Nil: there is
+	// no such parameter.
+	refresh func(ctx context.Context, id string) error
 	// special answers a list that is not of the store; nil or not ok: none.
 	special func(filters) (items []json.RawMessage, ok bool)
 }
@@ -76,13 +79,24 @@ func (res *resource[S, T]) create(w http.ResponseWriter, r *http.Request) error 
 
 // read answers GET of one.
 func (res *resource[S, T]) read(w http.ResponseWriter, r *http.Request) error {
-	if _, err := parseQuery(r, noParams...); err != nil {
+	q, err := parseQuery(r, readParams(res.refresh != nil)...)
+	if err != nil {
+		return err
+	}
+	fresh, err := q.bool("fresh")
+	if err != nil {
 		return err
 	}
 	id := mux.Vars(r)["id"]
 	ctx, cancel := context.WithTimeout(r.Context(), res.server.deps.StoreTimeout)
 	defer cancel()
 	obj, err := res.objects.Get(ctx, id)
+	if err == nil && fresh {
+		if err := res.refresh(ctx, id); err != nil {
+			return err
+		}
+		obj, err = res.objects.Get(ctx, id)
+	}
 	if err != nil {
 		return res.named(err, id)
 	}
@@ -162,8 +176,6 @@ func (res *resource[S, T]) options(ctx context.Context, id string, s S, old *S) 
 	}
 	return res.check(ctx, id, s, old)
 }
-
-var noParams = []string{}
 
 func writeParams(r *http.Request) (dry bool, wait time.Duration, err error) {
 	q, err := parseQuery(r, "dry_run", "wait")

@@ -50,6 +50,7 @@ func (s *Server) table() []route {
 	rs = append(rs, collectionRoutes(s.nodes(), "Node")...)
 	rs = append(rs, collectionRoutes(s.networks(), "Network")...)
 	rs = append(rs, collectionRoutes(s.ports(), "Port")...)
+	rs = append(rs, collectionRoutes(s.pools(), "Pool")...)
 	rs = append(rs, collectionRoutes(s.taps(), "Tap")...)
 	for _, name := range laterCollections {
 		rs = append(rs, laterRoutes(name)...)
@@ -83,6 +84,7 @@ func collectionRoutes[S, T any](res *resource[S, T], schema string) []route {
 			params: []string{"dry_run", "wait"}, body: schema,
 			answers: map[int]answer{200: either, 201: object, 400: {}, 409: {}, 413: {}, 415: {}, 422: {}, 503: {}}, handle: res.create},
 		{method: http.MethodGet, path: one, summary: "Read a " + res.singular + ".",
+			params:  readParams(res.refresh != nil),
 			answers: map[int]answer{200: object, 400: {}, 404: {}, 503: {}}, handle: res.read},
 		{method: http.MethodPut, path: one, summary: "Replace a " + res.singular + ".",
 			params: []string{"dry_run", "wait", "If-Match"}, body: schema,
@@ -91,6 +93,14 @@ func collectionRoutes[S, T any](res *resource[S, T], schema string) []route {
 			params:  []string{"dry_run", "wait", "If-Match"},
 			answers: del, handle: res.remove},
 	}
+}
+
+// readParams are the parameters of reading one object.
+func readParams(fresh bool) []string {
+	if fresh {
+		return []string{"fresh"}
+	}
+	return []string{}
 }
 
 // laterRoutes answer for a collection that does not exist yet.

@@ -1,6 +1,9 @@
 package northbound
 
-import "github.com/flowtap/flowtap/flowtap"
+import (
+	"github.com/flowtap/flowtap/flowtap"
+	"github.com/flowtap/flowtap/topology"
+)
 
 var (
 	countSchema    = doc{"type": "integer", "minimum": 0}
@@ -44,6 +47,7 @@ func schemas() doc {
 		"Node":    {nodeFields(), nodeStatusSchema()},
 		"Network": {[]field{{name: "labels", schema: labelsSchema}}, closed(doc{"label": countSchema, "members": countSchema}, "members")},
 		"Port":    {portFields(), portStatusSchema()},
+		"Pool":    {poolFields(), closed(doc{"slices": doc{"type": "object", "additionalProperties": countSchema}})},
 		"Tap":     {tapFields(), tapStatusSchema()},
 	} {
 		wanted, whole := objectSchemas(c.fields, c.status)
@@ -100,22 +104,36 @@ func portStatusSchema() doc {
 	}, "state")
 }
 
+func poolFields() []field {
+	weight := numberSchema(1, topology.MaxWeight)
+	member := func(required ...string) doc {
+		return closed(doc{"port": textSchema(""), "weight": weight}, required...)
+	}
+	return []field{
+		{name: "mode", in: true, out: true, schema: textSchema("copy: each member gets every frame; spread: each connection goes to one, by weight.", "copy", "spread")},
+		{name: "members", in: true, out: true, schema: listOf(member("port", "weight")), request: listOf(member("port"))},
+		{name: "labels", schema: labelsSchema},
+	}
+}
+
 func tapFields() []field {
-	rate := closed(doc{"kbps": countSchema, "pps": countSchema})
+	rate := closed(doc{"kbps": numberSchema(0, flowtap.MaxRate), "pps": numberSchema(0, flowtap.MaxRate)})
+	rate["description"] = "At most so many copies, by one of the two; 0 is no bound."
 	return []field{
 		{name: "src", in: true, out: true, schema: textSchema("The port whose frames are tapped.")},
-		{name: "dst", in: true, out: true, schema: textSchema("The monitor's port.")},
+		{name: "dst", schema: textSchema("The monitor's port; a tap has this or dst_pool.")},
+		{name: "dst_pool", schema: textSchema("A pool of monitors.")},
 		{name: "match", out: true, schema: textSchema("The flow, in canonical form; empty is every frame."), request: doc{"oneOf": []doc{
 			textSchema("The paper's or ovs-ofctl's spelling."),
 			{"type": "object", "additionalProperties": true},
 		}}},
 		{name: "direction", out: true, schema: textSchema("As the target sees it; both by default.", "in", "out", "both")},
-		{name: "action", in: true, out: true, schema: textSchema("redirect: not yet.", "forward", "redirect")},
+		{name: "action", in: true, out: true, schema: textSchema("forward copies the frames, redirect diverts them.", "forward", "redirect")},
 		{name: "priority", out: true, schema: numberSchema(flowtap.MinPriority, flowtap.MaxPriority)},
 		{name: "enabled", out: true, schema: boolSchema},
-		{name: "dst_pool", schema: textSchema("Not yet.")},
-		{name: "fail_mode", out: true, schema: textSchema("open: not yet.", "closed", "open")},
-		{name: "truncate", out: true, schema: countSchema},
+		{name: "fail_mode", out: true, schema: textSchema("What becomes of redirected frames while the monitor is gone; closed by default.", "closed", "open")},
+		{name: "truncate", out: true, schema: doc{"type": "integer", "minimum": 0, "maximum": flowtap.MaxTruncate,
+			"description": "Bytes of a copy, from 64; 0 is the whole frame."}},
 		{name: "rate_limit", out: true, schema: rate},
 		{name: "rewrite_dst_mac", out: true, schema: boolSchema},
 	}

@@ -3,6 +3,7 @@ package northbound
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/flowtap/flowtap/flowtap"
 	"github.com/flowtap/flowtap/store"
@@ -39,8 +40,14 @@ func (s *Server) taps() *resource[flowtap.Tap, flowtap.TapStatus] {
 			if err := checkEnds(ctx, st, t); err != nil {
 				return nil, err
 			}
+			if t.Action == flowtap.Redirect {
+				if err := s.checkRedirects(ctx, id, t); err != nil {
+					return nil, err
+				}
+			}
 			return []store.WriteOption{store.WithoutOverlap()}, nil
 		},
+		refresh: s.readCounters,
 		rehearse: func(ctx context.Context, c Change) error {
 			if c.Op == OpDelete {
 				return nil
@@ -50,12 +57,11 @@ func (s *Server) taps() *resource[flowtap.Tap, flowtap.TapStatus] {
 	}
 }
 
-// checkEnds says whether the ports of a tap are of the right kind.
+// checkEnds says whether the ends of a tap are there and of the right kind.
 func checkEnds(ctx context.Context, st *store.Store, t flowtap.Tap) error {
-	var dst *store.Port
 	var dstErr error
 	var second sync.WaitGroup // both reads cost one round trip
-	second.Go(func() { dst, dstErr = getPort(ctx, st, "dst", t.Dst) })
+	second.Go(func() { dstErr = checkDst(ctx, st, t) })
 	src, err := getPort(ctx, st, "src", t.Src)
 	second.Wait()
 	if err != nil {
@@ -64,13 +70,22 @@ func checkEnds(ctx context.Context, st *store.Store, t flowtap.Tap) error {
 	if src.Spec.Kind == topology.KindMonitor {
 		return invalid("src", "port %q is a monitor, which cannot be tapped", t.Src)
 	}
-	if dstErr != nil {
-		return dstErr
+	return dstErr
+}
+
+func checkDst(ctx context.Context, st *store.Store, t flowtap.Tap) error {
+	if t.DstPool != "" {
+		p, err := getPool(ctx, st, t.DstPool)
+		if err == nil && t.Action == flowtap.Redirect && p.Spec.Mode == topology.PoolCopy {
+			err = invalid("dst_pool", "pool %q is of mode copy: each member would give the frame back; redirect to a monitor or to a pool of mode spread", t.DstPool)
+		}
+		return err
 	}
-	if dst.Spec.Kind != topology.KindMonitor {
-		return invalid("dst", `port %q is a %s, not a monitor: copies go only to ports of kind "monitor"`, t.Dst, dst.Spec.Kind)
+	dst, err := getPort(ctx, st, "dst", t.Dst)
+	if err == nil && dst.Spec.Kind != topology.KindMonitor {
+		err = invalid("dst", `port %q is a %s, not a monitor: copies go only to ports of kind "monitor"`, t.Dst, dst.Spec.Kind)
 	}
-	return nil
+	return err
 }
 
 // spell describes the frame that two taps have in common. One that must go to some port goes to that
@@ -90,3 +105,19 @@ func (s *Server) spell(ctx context.Context, w flowtap.Witness) string {
 	}
 	return w.Towards(p.Spec.MAC)
 }
+
+// readCounters answers ?fresh=true.
+func (s *Server) readCounters(ctx context.Context, id string) error {
+	if s.deps.ReadCounters == nil {
+		return unavailable("the controller, which reads counters, is not running; without fresh=true the last ones are there")
+	}
+	ctx, cancel := context.WithTimeout(ctx, freshTimeout)
+	defer cancel()
+	if err := s.deps.ReadCounters(ctx, id); err != nil {
+		return unavailable("the counters could not be read now (%v); without fresh=true the last ones are there", err)
+	}
+	return nil
+}
+
+// freshTimeout bounds how long switches may take to tell their counters.
+const freshTimeout = 5 * time.Second

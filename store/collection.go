@@ -77,6 +77,38 @@ func (c *Collection[S, T]) List(ctx context.Context) ([]*Object[S, T], int64, er
 	return all, rev, nil
 }
 
+// Each calls f for every object until f gives false, in no order, with objects that are as new as
+// List's. f is called under a lock that every change waits for: it must be quick and not use the
+// store.
+func (c *Collection[S, T]) Each(ctx context.Context, f func(*Object[S, T]) bool) error {
+	r, err := c.s.read(ctx, clientv3.OpGet(schemaKey, clientv3.WithKeysOnly()))
+	if err != nil {
+		return fmt.Errorf("list %s: %w", c.name, err)
+	}
+	if m := c.s.mirror; m.catchUp(ctx, r.Header) {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if len(c.table.unreadable) == 0 {
+			for _, o := range c.table.objects {
+				if !f(o) {
+					break
+				}
+			}
+			return nil
+		}
+	}
+	all, _, err := c.stored(ctx)
+	if err != nil {
+		return fmt.Errorf("list %s: %w", c.name, err)
+	}
+	for _, o := range all {
+		if !f(o) {
+			break
+		}
+	}
+	return nil
+}
+
 // mirrored is the list as the mirror has it. It has none if it left out what it could not read, for
 // stored to say what that is.
 func (c *Collection[S, T]) mirrored() ([]*Object[S, T], int64, bool) {

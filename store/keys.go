@@ -15,7 +15,7 @@ import (
 //	/flowtap/v1/refs/<collection>/<id>/<user collection>/<id>  who refers to the object
 //	/flowtap/v1/unique/<name>/<value>                          id of the owner of the value
 //	/flowtap/v1/siblings/<src>                                 put by every change of the taps of a port
-//	/flowtap/v1/labels/<key>                                   a tunnel label, decimal
+//	/flowtap/v1/labels/<key>                                   a tunnel label, or for a key vlan/<network> a VLAN, decimal
 //	/flowtap/v1/counters/<name>                                next free number, decimal
 const (
 	prefix        = "/flowtap/v1/"
@@ -35,6 +35,7 @@ const (
 	CollectionNodes    = "nodes"
 	CollectionNetworks = "networks"
 	CollectionPorts    = "ports"
+	CollectionPools    = "pools"
 	CollectionTaps     = "taps"
 	CollectionLabels   = "labels"
 )

@@ -14,8 +14,8 @@ type links struct {
 	uniques []unique
 	// src is the port whose set of taps this object belongs to; only taps have one.
 	src string
-	// owned is the port whose sibling guard dies with the object; only ports have one.
-	owned string
+	// dies are keys that are deleted with the object.
+	dies []string
 }
 
 // ref is a field that names another object.
@@ -28,6 +28,9 @@ func nodeLinks(_ string, n *topology.Node) links {
 	l := links{uniques: []unique{
 		{"datapath_id", "node.datapath_id", n.DatapathID.String(), n.DatapathID.String()},
 	}}
+	if d := n.TunnelDatapathID; d != 0 { // no bridge is two nodes', nor two parts of one
+		l.uniques = append(l.uniques, unique{"tunnel_datapath_id", "node.datapath_id", d.String(), d.String()})
+	}
 	if n.TunnelIP.IsValid() {
 		ip := n.TunnelIP.Unmap().String()
 		l.uniques = append(l.uniques, unique{"tunnel_ip", "node.tunnel_ip", ip, ip})
@@ -35,11 +38,19 @@ func nodeLinks(_ string, n *topology.Node) links {
 	return l
 }
 
-func networkLinks(string, *topology.Network) links { return links{} }
+// networkLinks: a network's VLAN is free again when the network is gone.
+func networkLinks(id string, _ *topology.Network) links {
+	return links{dies: []string{labelKey(VLANKey(id))}}
+}
 
-// portLinks: a monitor is in no network, so its addresses are not held against anybody's.
+// portLinks: a monitor is in no network, so its addresses are not held against anybody's. A monitor
+// is the return port of one other at most: what comes back by it would be two monitors' else.
 func portLinks(id string, p *topology.Port) links {
-	l := links{owned: id}
+	l := links{dies: []string{guardKey(id)}}
+	if p.ReturnPort != "" {
+		l.refs = append(l.refs, ref{"return_port", CollectionPorts, p.ReturnPort})
+		l.uniques = append(l.uniques, unique{"return_port", "port.return_port", p.ReturnPort, p.ReturnPort})
+	}
 	if p.Network != "" || p.Kind != topology.KindMonitor {
 		l.refs = append(l.refs, ref{"network", CollectionNetworks, p.Network})
 	}
@@ -64,11 +75,21 @@ func portLinks(id string, p *topology.Port) links {
 	return l
 }
 
+func poolLinks(_ string, p *topology.Pool) (l links) {
+	for i, m := range p.Members {
+		l.refs = append(l.refs, ref{topology.MemberField(i), CollectionPorts, m.Port})
+	}
+	return l
+}
+
 // tapLinks: a tap towards a pool has no dst.
 func tapLinks(_ string, t *flowtap.Tap) links {
 	l := links{src: t.Src, refs: []ref{{"src", CollectionPorts, t.Src}}}
 	if t.Dst != "" || t.DstPool == "" {
 		l.refs = append(l.refs, ref{"dst", CollectionPorts, t.Dst})
+	}
+	if t.DstPool != "" {
+		l.refs = append(l.refs, ref{"dst_pool", CollectionPools, t.DstPool})
 	}
 	return l
 }

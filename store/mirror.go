@@ -34,6 +34,7 @@ type mirror struct {
 	nodes    *table[topology.Node, topology.NodeStatus]
 	networks *table[topology.Network, topology.NetworkStatus]
 	ports    *table[topology.Port, topology.PortStatus]
+	pools    *table[topology.Pool, topology.PoolStatus]
 	taps     *table[flowtap.Tap, flowtap.TapStatus]
 	tables   map[string]anyTable
 	labels   map[string]uint32
@@ -49,13 +50,14 @@ func newMirror(s *Store) *mirror {
 		nodes:     newTable[topology.Node, topology.NodeStatus](),
 		networks:  newTable[topology.Network, topology.NetworkStatus](),
 		ports:     newTable[topology.Port, topology.PortStatus](),
+		pools:     newTable[topology.Pool, topology.PoolStatus](),
 		taps:      newTable[flowtap.Tap, flowtap.TapStatus](),
 		labels:    map[string]uint32{},
 		followers: map[*follower]struct{}{},
 	}
 	m.tables = map[string]anyTable{
 		CollectionNodes: m.nodes, CollectionNetworks: m.networks,
-		CollectionPorts: m.ports, CollectionTaps: m.taps,
+		CollectionPorts: m.ports, CollectionPools: m.pools, CollectionTaps: m.taps,
 	}
 	m.siblings.clear()
 	m.taps.changed = m.siblings.changed

@@ -31,6 +31,7 @@ type (
 	Node    = Object[topology.Node, topology.NodeStatus]
 	Network = Object[topology.Network, topology.NetworkStatus]
 	Port    = Object[topology.Port, topology.PortStatus]
+	Pool    = Object[topology.Pool, topology.PoolStatus]
 	Tap     = Object[flowtap.Tap, flowtap.TapStatus]
 )
 
@@ -50,6 +51,9 @@ func (s *Store) Networks() *Collection[topology.Network, topology.NetworkStatus]
 
 // Ports are the ports of VMs, gateways and monitors.
 func (s *Store) Ports() *Collection[topology.Port, topology.PortStatus] { return s.ports }
+
+// Pools are the groups of monitors.
+func (s *Store) Pools() *Collection[topology.Pool, topology.PoolStatus] { return s.pools }
 
 // Taps are the contracts.
 func (s *Store) Taps() *Collection[flowtap.Tap, flowtap.TapStatus] { return s.taps }

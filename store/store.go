@@ -61,6 +61,7 @@ type Store struct {
 	nodes    *Collection[topology.Node, topology.NodeStatus]
 	networks *Collection[topology.Network, topology.NetworkStatus]
 	ports    *Collection[topology.Port, topology.PortStatus]
+	pools    *Collection[topology.Pool, topology.PoolStatus]
 	taps     *Collection[flowtap.Tap, flowtap.TapStatus]
 
 	// done ends every goroutine of the store; children counts them.
@@ -102,6 +103,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	s.nodes = newCollection(s, CollectionNodes, nodeLinks, s.mirror.nodes)
 	s.networks = newCollection(s, CollectionNetworks, networkLinks, s.mirror.networks)
 	s.ports = newCollection(s, CollectionPorts, portLinks, s.mirror.ports)
+	s.pools = newCollection(s, CollectionPools, poolLinks, s.mirror.pools)
 	s.taps = newCollection(s, CollectionTaps, tapLinks, s.mirror.taps)
 
 	ready, cancel := context.WithTimeout(ctx, c.DialTimeout)

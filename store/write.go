@@ -195,8 +195,8 @@ func (c *Collection[S, T]) delete(ctx context.Context, id string, ifRevision int
 		w.tie(links{}, l)
 		w.guard(guard{s: c.s}, l.src)
 		w.then = append(w.then, clientv3.OpDelete(w.key), clientv3.OpDelete(statusKey(c.name, id)))
-		if l.owned != "" {
-			w.then = append(w.then, clientv3.OpDelete(guardKey(l.owned)))
+		for _, key := range l.dies {
+			w.then = append(w.then, clientv3.OpDelete(key))
 		}
 		const most = 100
 		r, err := c.s.commit(ctx, w.cmps, w.then, []clientv3.Op{

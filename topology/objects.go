@@ -95,38 +95,6 @@ const (
 	TagVLAN Tag = "vlan"
 )
 
-// Pool is several monitors behind one name.
-type Pool struct {
-	Mode    PoolMode          `json:"mode"`
-	Members []PoolMember      `json:"members"`
-	Labels  map[string]string `json:"labels,omitempty"`
-}
-
-// PoolMode is what a pool does with a frame.
-type PoolMode string
-
-// Modes of a pool: every member gets every frame, or both directions of a connection go to one
-// member, by weight.
-const (
-	PoolCopy   PoolMode = "copy"
-	PoolSpread PoolMode = "spread"
-)
-
-// PoolMember is one monitor of a pool.
-type PoolMember struct {
-	// Port is the id of a port of kind monitor.
-	Port string `json:"port"`
-	// Weight is the member's share of a spread pool against the others' weights, 1 by default.
-	Weight int `json:"weight"`
-}
-
-// PoolStatus is what the controller made of a pool.
-type PoolStatus struct {
-	// Slices says how many of a spread pool's slices each member has; members that have none, because
-	// they are down, are left out. Empty for a copy pool.
-	Slices map[string]int `json:"slices,omitempty"`
-}
-
 // States of a port.
 const (
 	PortPending   = "pending"   // on no switch yet

@@ -92,7 +92,7 @@ func validLabels(labels map[string]string) error {
 func (n *Node) UnmarshalJSON(b []byte) error {
 	v := Node{TunnelInterface: "tun0"}
 	_, err := DecodeObject(b, "", map[string]any{
-		"datapath_id": &v.DatapathID, "tunnel_ip": &v.TunnelIP,
+		"datapath_id": &v.DatapathID, "tunnel_datapath_id": &v.TunnelDatapathID, "tunnel_ip": &v.TunnelIP,
 		"tunnel_interface": &v.TunnelInterface, "labels": &v.Labels,
 	})
 	if err == nil {
@@ -106,6 +106,8 @@ func (n Node) Validate() error {
 	switch {
 	case n.DatapathID == 0:
 		return &FieldError{"datapath_id", "is required"}
+	case n.TunnelDatapathID == n.DatapathID:
+		return &FieldError{"tunnel_datapath_id", "is the node's own bridge: name the other one, or leave it out"}
 	case !n.TunnelIP.IsValid():
 		return &FieldError{"tunnel_ip", "is required"}
 	case !n.TunnelIP.Is4():
@@ -141,12 +143,11 @@ func (n Network) Validate() error { return validLabels(n.Labels) }
 // given and the port is no gateway; interface is left empty, for WithDefaults.
 func (p *Port) UnmarshalJSON(b []byte) error {
 	v := Port{Kind: KindVM}
-	var returnPort, tag string
 	var ips []string
 	given, err := DecodeObject(b, "", map[string]any{
 		"network": &v.Network, "kind": &v.Kind, "interface": &v.Interface, "mac": &v.MAC, "ips": &ips,
 		"port_security": &v.PortSecurity, "labels": &v.Labels, "metadata": &v.Metadata,
-		"return_port": &returnPort, "tag": &tag,
+		"return_port": &v.ReturnPort, "tag": &v.Tag,
 	})
 	if err != nil {
 		return err
@@ -161,20 +162,13 @@ func (p *Port) UnmarshalJSON(b []byte) error {
 	if !given["port_security"] {
 		v.PortSecurity = given["mac"] && v.Kind != KindGateway
 	}
-	switch {
-	case returnPort != "":
-		return &FieldError{"return_port", "not yet: a monitor returns frames by the port that it got them by"}
-	case tag == "vlan":
-		return &FieldError{"tag", "not yet: copies are not tagged"}
-	case tag != "" && tag != "none":
-		return &FieldError{"tag", fmt.Sprintf("%q: want none or vlan", short(tag))}
-	}
 	*p = v
 	return nil
 }
 
 // WithDefaults fills in what depends on the port's id: the interface is the id, or, where that is
-// too long for an interface, "tap" and its first 11 characters, as Neutron names them.
+// too long for an interface, "tap" and its first 11 characters, as Neutron names them. A return port
+// that is the port itself, and the tag none, are what a monitor has anyway, and are left out.
 func (p Port) WithDefaults(id string) Port {
 	if p.Kind == "" {
 		p.Kind = KindVM
@@ -185,6 +179,12 @@ func (p Port) WithDefaults(id string) Port {
 		p.Interface = id
 	default:
 		p.Interface = "tap" + id[:11]
+	}
+	if p.ReturnPort == id {
+		p.ReturnPort = ""
+	}
+	if p.Tag == TagNone {
+		p.Tag = ""
 	}
 	return p
 }
@@ -207,6 +207,9 @@ func (p Port) Validate() error {
 	default:
 		return &FieldError{"kind", fmt.Sprintf("%q: want vm, gateway or monitor", short(string(p.Kind)))}
 	}
+	if err := p.validArms(); err != nil {
+		return err
+	}
 	if err := validInterface("interface", p.Interface); err != nil {
 		return err
 	}
@@ -223,6 +226,21 @@ func (p Port) Validate() error {
 		return err
 	}
 	return validLabels(p.Labels)
+}
+
+// validArms checks what only monitors have.
+func (p Port) validArms() error {
+	switch {
+	case p.ReturnPort != "" && p.Kind != KindMonitor:
+		return &FieldError{"return_port", "only a monitor has one"}
+	case p.Tag != "" && p.Tag != TagNone && p.Tag != TagVLAN:
+		return &FieldError{"tag", fmt.Sprintf("%q: want none or vlan", short(string(p.Tag)))}
+	case p.Tag == TagVLAN && p.Kind != KindMonitor:
+		return &FieldError{"tag", "only frames to a monitor are tagged"}
+	case p.ReturnPort != "":
+		return validRef("return_port", p.ReturnPort)
+	}
+	return nil
 }
 
 func validIPs(ips []netip.Addr) error {

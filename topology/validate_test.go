@@ -34,27 +34,30 @@ func TestNodeFields(t *testing.T) {
 	for in, want := range map[string]string{
 		`{"datapath_id":"0000000000000001","tunnel_ip":"172.16.0.1"}`:                         "",
 		`{"datapath_id":"0000000000000001","tunnel_ip":"172.16.0.1","labels":{"rack":"a b"}}`: "",
-		`{"tunnel_ip":"172.16.0.1"}`:                                                        "datapath_id: is required",
-		`{"datapath_id":"0000000000000000","tunnel_ip":"172.16.0.1"}`:                       "datapath_id: datapath id",
-		`{"datapath_id":"1","tunnel_ip":"172.16.0.1"}`:                                      "datapath_id: datapath id",
-		`{"datapath_id":1,"tunnel_ip":"172.16.0.1"}`:                                        "datapath_id: want a string",
-		`{"datapath_id":"0000000000000001"}`:                                                "tunnel_ip: is required",
-		`{"datapath_id":"0000000000000001","tunnel_ip":""}`:                                 "tunnel_ip: ",
-		`{"datapath_id":"0000000000000001","tunnel_ip":"n1"}`:                               `tunnel_ip: "n1" is not an IP address`,
-		`{"datapath_id":"0000000000000001","tunnel_ip":"fd00::1"}`:                          "tunnel_ip: fd00::1 is not an IPv4",
-		`{"datapath_id":"0000000000000001","tunnel_ip":"224.0.0.1"}`:                        "tunnel_ip: 224.0.0.1 is not the address of one",
-		`{"datapath_id":"0000000000000001","tunnel_ip":"0.0.0.0"}`:                          "tunnel_ip: 0.0.0.0 is not the address of one",
-		`{"datapath_id":"0000000000000001","tunnel_ip":"127.0.0.1"}`:                        "tunnel_ip: 127.0.0.1",
-		`{"datapath_id":"0000000000000001","tunnel_ip":"255.255.255.255"}`:                  "tunnel_ip: 255",
-		`{"datapath_id":"0000000000000001","tunnel_ip":"1.2.3.4","tunnel_interface":""}`:    "tunnel_interface: is required",
-		`{"datapath_id":"0000000000000001","tunnel_ip":"1.2.3.4","tunnel_interface":"a/b"}`: "tunnel_interface: ",
-		`{"datapath_id":"0000000000000001","tunnel_ip":"1.2.3.4","labels":{"":"a"}}`:        `labels: key ""`,
-		`{"datapath_id":"0000000000000001","tunnel_ip":"1.2.3.4","labels":{"a":"\u0007"}}`:  "labels.a: ",
-		`{"datapath_id":"0000000000000001","tunnel_ip":"1.2.3.4","labels":{"a":1}}`:         "labels: want an object of strings",
-		`{"datapath_id":"0000000000000001","tunnel_ip":"1.2.3.4","labels":["a"]}`:           "labels: want an object of strings",
-		`{"datapath_id":"0000000000000001","tunnel_ip":"1.2.3.4","Labels":{}}`:              "Labels: unknown field",
-		`{"datapath_id":"0000000000000001","tunnel_ip":"1.2.3.4","tunnel_ip":"1.2.3.5"}`:    "tunnel_ip: is given twice",
-		`{"datapath_id":"0000000000000001","tunnel_ip":"1.2.3.4","status":{"state":"x"}}`:   "status: unknown field",
+		`{"tunnel_ip":"172.16.0.1"}`:                                                                          "datapath_id: is required",
+		`{"datapath_id":"0000000000000000","tunnel_ip":"172.16.0.1"}`:                                         "datapath_id: datapath id",
+		`{"datapath_id":"1","tunnel_ip":"172.16.0.1"}`:                                                        "datapath_id: datapath id",
+		`{"datapath_id":1,"tunnel_ip":"172.16.0.1"}`:                                                          "datapath_id: want a string",
+		`{"datapath_id":"0000000000000001","tunnel_ip":"172.16.0.1","tunnel_datapath_id":"0000000000000002"}`: "",
+		`{"datapath_id":"0000000000000001","tunnel_ip":"172.16.0.1","tunnel_datapath_id":"0000000000000001"}`: "tunnel_datapath_id: is the node's own bridge",
+		`{"datapath_id":"0000000000000001","tunnel_ip":"172.16.0.1","tunnel_datapath_id":"br-tun"}`:           "tunnel_datapath_id: datapath id",
+		`{"datapath_id":"0000000000000001"}`:                                                                  "tunnel_ip: is required",
+		`{"datapath_id":"0000000000000001","tunnel_ip":""}`:                                                   "tunnel_ip: ",
+		`{"datapath_id":"0000000000000001","tunnel_ip":"n1"}`:                                                 `tunnel_ip: "n1" is not an IP address`,
+		`{"datapath_id":"0000000000000001","tunnel_ip":"fd00::1"}`:                                            "tunnel_ip: fd00::1 is not an IPv4",
+		`{"datapath_id":"0000000000000001","tunnel_ip":"224.0.0.1"}`:                                          "tunnel_ip: 224.0.0.1 is not the address of one",
+		`{"datapath_id":"0000000000000001","tunnel_ip":"0.0.0.0"}`:                                            "tunnel_ip: 0.0.0.0 is not the address of one",
+		`{"datapath_id":"0000000000000001","tunnel_ip":"127.0.0.1"}`:                                          "tunnel_ip: 127.0.0.1",
+		`{"datapath_id":"0000000000000001","tunnel_ip":"255.255.255.255"}`:                                    "tunnel_ip: 255",
+		`{"datapath_id":"0000000000000001","tunnel_ip":"1.2.3.4","tunnel_interface":""}`:                      "tunnel_interface: is required",
+		`{"datapath_id":"0000000000000001","tunnel_ip":"1.2.3.4","tunnel_interface":"a/b"}`:                   "tunnel_interface: ",
+		`{"datapath_id":"0000000000000001","tunnel_ip":"1.2.3.4","labels":{"":"a"}}`:                          `labels: key ""`,
+		`{"datapath_id":"0000000000000001","tunnel_ip":"1.2.3.4","labels":{"a":"\u0007"}}`:                    "labels.a: ",
+		`{"datapath_id":"0000000000000001","tunnel_ip":"1.2.3.4","labels":{"a":1}}`:                           "labels: want an object of strings",
+		`{"datapath_id":"0000000000000001","tunnel_ip":"1.2.3.4","labels":["a"]}`:                             "labels: want an object of strings",
+		`{"datapath_id":"0000000000000001","tunnel_ip":"1.2.3.4","Labels":{}}`:                                "Labels: unknown field",
+		`{"datapath_id":"0000000000000001","tunnel_ip":"1.2.3.4","tunnel_ip":"1.2.3.5"}`:                      "tunnel_ip: is given twice",
+		`{"datapath_id":"0000000000000001","tunnel_ip":"1.2.3.4","status":{"state":"x"}}`:                     "status: unknown field",
 		`[1]`:  ": want an object",
 		`"n1"`: ": want an object",
 	} {
@@ -102,13 +105,16 @@ func TestPortFields(t *testing.T) {
 		`{"network":"s","port_security":"yes"}`:          "port_security: want true or false",
 		`{"network":"s","port_security":true}`:           "port_security: needs mac",
 		`{"network":"s","kind":"gateway","mac":"02:00:00:00:00:01","port_security":true}`: "port_security: a gateway has none",
-		`{"network":"s","metadata":"x"}`:          `metadata: "x" is not a 64-bit number`,
-		`{"network":"s","metadata":-1}`:           "metadata: ",
-		`{"network":"s","metadata":true}`:         "metadata: ",
-		`{"kind":"monitor","return_port":"ids2"}`: "return_port: not yet: ",
-		`{"kind":"monitor","tag":"vlan"}`:         "tag: not yet: ",
-		`{"kind":"monitor","tag":"vxlan"}`:        `tag: "vxlan": want`,
-		`{"network":"s","mtu":1500}`:              "mtu: unknown field",
+		`{"network":"s","metadata":"x"}`:                       `metadata: "x" is not a 64-bit number`,
+		`{"network":"s","metadata":-1}`:                        "metadata: ",
+		`{"network":"s","metadata":true}`:                      "metadata: ",
+		`{"kind":"monitor","return_port":"ids2","tag":"vlan"}`: "",
+		`{"kind":"monitor","return_port":"IDS"}`:               `return_port: "IDS" is not an id`,
+		`{"network":"s","return_port":"ids2"}`:                 "return_port: only a monitor has one",
+		`{"network":"s","tag":"vlan"}`:                         "tag: only frames to a monitor are tagged",
+		`{"kind":"monitor","tag":1}`:                           "tag: want a string",
+		`{"kind":"monitor","tag":"vxlan"}`:                     `tag: "vxlan": want`,
+		`{"network":"s","mtu":1500}`:                           "mtu: unknown field",
 	} {
 		t.Run(in, func(t *testing.T) {
 			var p Port
@@ -138,6 +144,8 @@ func TestPortDefaults(t *testing.T) {
 	p.Interface = "eth7"
 	require.Equal(t, "eth7", p.WithDefaults("web").Interface)
 	require.Equal(t, KindVM, Port{}.WithDefaults("web").Kind)
+	require.Equal(t, Port{Kind: KindMonitor, Interface: "ids1"}, Port{Kind: KindMonitor, ReturnPort: "ids1", Tag: TagNone}.WithDefaults("ids1"),
+		"what a monitor has anyway is not said")
 }
 
 func TestObjectsReadWhatTheyWrite(t *testing.T) {
@@ -148,6 +156,47 @@ func TestObjectsReadWhatTheyWrite(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(raw, &again))
 	require.Equal(t, p, again)
+}
+
+func TestPoolFields(t *testing.T) {
+	many := strings.Repeat(`{"port":"a"},`, MaxMembers)
+	for in, want := range map[string]string{
+		`{"mode":"copy","members":[{"port":"ids1"}]}`:                                               "",
+		`{"mode":"spread","members":[{"port":"ids1","weight":1000},{"port":"ids2","weight":null}]}`: "",
+		`{"mode":"spread","members":[{"port":"ids1"}],"labels":{"a":"b"}}`:                          "",
+		`{"members":[{"port":"ids1"}]}`:                                                             "mode: is required: copy or spread",
+		`{"mode":"hash","members":[{"port":"ids1"}]}`:                                               `mode: "hash": want copy or spread`,
+		`{"mode":1,"members":[{"port":"ids1"}]}`:                                                    "mode: want a string",
+		`{"mode":"copy"}`:                                                                           "members: is required",
+		`{"mode":"copy","members":null}`:                                                            "members: is required",
+		`{"mode":"copy","members":"ids1"}`:                                                          "members: want a list of objects",
+		`{"mode":"copy","members":[null]}`:                                                          "members.0: want an object",
+		`{"mode":"copy","members":[{"port":"a"},{"port":"a"}]}`:                                     "members.1.port: a is there twice",
+		`{"mode":"copy","members":[{"port":""}]}`:                                                   "members.0.port: is required",
+		`{"mode":"copy","members":[{"port":"A"}]}`:                                                  `members.0.port: "A" is not an id`,
+		`{"mode":"copy","members":[{"port":1}]}`:                                                    "members.0.port: want a string",
+		`{"mode":"copy","members":[{"port":"a","weight":0}]}`:                                       "members.0.weight: 0: want 1 to 1000",
+		`{"mode":"copy","members":[{"port":"a","weight":1001}]}`:                                    "members.0.weight: 1001: want 1 to 1000",
+		`{"mode":"copy","members":[{"port":"a","weight":0.5}]}`:                                     "members.0.weight: want a whole number",
+		`{"mode":"copy","members":[{"port":"a","load":1}]}`:                                         "members.0.load: unknown field",
+		`{"mode":"copy","members":[{"port":"a"}],"size":1}`:                                         "size: unknown field",
+		`{"mode":"copy","members":[` + many + `{"port":"b"}]}`:                                      "members: more than 64 members",
+	} {
+		t.Run(in[:min(len(in), 80)], func(t *testing.T) {
+			var p, again Pool
+			err := json.Unmarshal([]byte(in), &p)
+			if err == nil {
+				err = p.Validate()
+			}
+			wants(t, err, want)
+			if want == "" {
+				raw, err := json.Marshal(p)
+				require.NoError(t, err)
+				require.NoError(t, json.Unmarshal(raw, &again))
+				require.Equal(t, p, again)
+			}
+		})
+	}
 }
 
 func TestNetworkFields(t *testing.T) {
@@ -164,6 +213,7 @@ func FuzzObjects(f *testing.F) {
 	for _, s := range []string{
 		`{}`, `null`, `[]`, `{"network":"shop","mac":"02:00:00:00:00:01","ips":["10.0.0.1"]}`, `{"labels":{"a":"b"}}`,
 		`{"datapath_id":"0000000000000001","tunnel_ip":"172.16.0.1"}`, `{"kind":"monitor","metadata":1e3}`,
+		`{"mode":"copy","members":[{"port":"a","weight":2}]}`,
 	} {
 		f.Add([]byte(s))
 	}
@@ -171,7 +221,7 @@ func FuzzObjects(f *testing.F) {
 		if !json.Valid(in) {
 			return
 		}
-		for _, v := range []interface{ Validate() error }{&Node{}, &Network{}, &Port{}} {
+		for _, v := range []interface{ Validate() error }{&Node{}, &Network{}, &Port{}, &Pool{}} {
 			var field *FieldError
 			err := json.Unmarshal(in, v)
 			if err == nil {

@@ -1,0 +1,46 @@
+package flowtap
+
+import "github.com/flowtap/flowtap/topology"
+
+// A feature is something that an object can say and the switches do not carry out yet.
+type feature struct {
+	field, detail string
+	used          func(spec any) bool
+}
+
+// notYet is every such feature, in the order in which a refusal names them.
+var notYet = []feature{
+	tapFeature("action", "redirect", func(t Tap) bool { return t.Action == Redirect }),
+	tapFeature("dst_pool", "give a monitor as dst", func(t Tap) bool { return t.DstPool != "" }),
+	tapFeature("fail_mode", "open", func(t Tap) bool { return t.FailMode == FailOpen }),
+	tapFeature("truncate", "only 0, which is whole frames", func(t Tap) bool { return t.Truncate != 0 }),
+	tapFeature("rate_limit.kbps", "only 0, which is no bound", func(t Tap) bool { return t.RateLimit.KBPS != 0 }),
+	tapFeature("rate_limit.pps", "only 0, which is no bound", func(t Tap) bool { return t.RateLimit.PPS != 0 }),
+	tapFeature("rewrite_dst_mac", "copies are exact", func(t Tap) bool { return t.RewriteDstMAC }),
+	{"tag", "frames to a monitor are not tagged", func(spec any) bool {
+		p, ok := spec.(topology.Port)
+		return ok && p.Tag == topology.TagVLAN
+	}},
+	{"tunnel_datapath_id", "a node has one bridge", func(spec any) bool {
+		n, ok := spec.(topology.Node)
+		return ok && n.TunnelDatapathID != 0
+	}},
+}
+
+func tapFeature(field, detail string, used func(Tap) bool) feature {
+	return feature{field, detail, func(spec any) bool {
+		t, ok := spec.(Tap)
+		return ok && used(t)
+	}}
+}
+
+// NotYet gives a *topology.FieldError, whose detail begins with "not yet: ", for a Tap, topology.Port
+// or topology.Node that is valid and asks for what the switches do not carry out yet.
+func NotYet(spec any) error {
+	for _, f := range notYet {
+		if f.used(spec) {
+			return &topology.FieldError{Field: f.field, Detail: "not yet: " + f.detail}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,70 @@
+package northbound
+
+import (
+	"context"
+	"slices"
+
+	"github.com/flowtap/flowtap/flowtap"
+	"github.com/flowtap/flowtap/store"
+	"github.com/flowtap/flowtap/topology"
+)
+
+func (s *Server) pools() *resource[topology.Pool, topology.PoolStatus] {
+	st := s.deps.Store
+	return &resource[topology.Pool, topology.PoolStatus]{
+		server: s, name: store.CollectionPools, singular: "pool", objects: st.Pools(),
+		used: true, claims: true,
+		complete: func(_ string, p *topology.Pool) error { return p.Validate() },
+		observed: func(o *store.Pool) topology.PoolStatus { return o.Status },
+		check: func(ctx context.Context, id string, p topology.Pool, old *topology.Pool) ([]store.WriteOption, error) {
+			for i, m := range p.Members {
+				port, err := getPort(ctx, st, topology.MemberField(i), m.Port)
+				if err != nil {
+					return nil, err
+				}
+				if port.Spec.Kind != topology.KindMonitor {
+					return nil, invalid(topology.MemberField(i), `port %q is a %s, not a monitor: a pool is of ports of kind "monitor"`, m.Port, port.Spec.Kind)
+				}
+			}
+			if old == nil {
+				return nil, nil // nobody uses it
+			}
+			return nil, s.checkRedirects(ctx, id, p)
+		},
+		rehearse: func(ctx context.Context, c Change) error {
+			if c.Op != OpDelete {
+				return nil
+			}
+			var users []string
+			err := st.Taps().Each(ctx, func(t *store.Tap) bool {
+				if t.Spec.DstPool == c.ID {
+					users = append(users, t.ID)
+				}
+				return true
+			})
+			if err != nil {
+				return err
+			}
+			slices.Sort(users)
+			return inUse(c.Collection, c.ID, users)
+		},
+	}
+}
+
+// getPool reads the pool that a tap names.
+func getPool(ctx context.Context, st *store.Store, id string) (*store.Pool, error) {
+	p, err := st.Pools().Get(ctx, id)
+	return p, orReference(err, "dst_pool", store.CollectionPools, id)
+}
+
+// monitorsOf gives the ports that a tap leads to.
+func monitorsOf(t flowtap.Tap, pools map[string]topology.Pool) []string {
+	if t.DstPool == "" {
+		return []string{t.Dst}
+	}
+	var ids []string
+	for _, m := range pools[t.DstPool].Members {
+		ids = append(ids, m.Port)
+	}
+	return ids
+}

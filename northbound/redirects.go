@@ -1,0 +1,164 @@
+package northbound
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/http"
+	"slices"
+
+	"github.com/flowtap/flowtap/flowtap"
+	"github.com/flowtap/flowtap/store"
+	"github.com/flowtap/flowtap/topology"
+)
+
+// redirects is what the rules between redirecting taps, their monitors and pools look at.
+type redirects struct {
+	taps  map[string]flowtap.Tap // those of action redirect
+	pools map[string]topology.Pool
+	ports map[string]topology.Port
+}
+
+// checkRedirects says whether what comes back from monitors can still be told apart when an object is
+// as spec says:
+//
+//   - A monitor without tag vlan has redirected frames of one network, else nobody knows the network
+//     of a frame that it gives back.
+//   - A port that is another monitor's return port has redirected frames of its own only where it has
+//     a return port itself, else nobody knows which of the two monitors gave a frame back.
+//   - Nothing is redirected to a pool of mode copy, each member of which would give the frame back.
+//
+// A tap that breaks a rule is a 422 on its destination, a port or a pool that would make an existing
+// tap break it a 409 with that tap. Like the kind of a port, this is looked at before the write and
+// not in its transaction: of two writes at the same moment neither sees the other.
+func (s *Server) checkRedirects(ctx context.Context, id string, spec any) error {
+	r := redirects{map[string]flowtap.Tap{}, map[string]topology.Pool{}, map[string]topology.Port{}}
+	st := s.deps.Store
+	err := errors.Join(
+		st.Taps().Each(ctx, func(o *store.Tap) bool {
+			if o.Spec.Action == flowtap.Redirect {
+				r.taps[o.ID] = o.Spec
+			}
+			return true
+		}),
+		st.Pools().Each(ctx, func(o *store.Pool) bool { r.pools[o.ID] = o.Spec; return true }),
+		st.Ports().Each(ctx, func(o *store.Port) bool { r.ports[o.ID] = o.Spec; return true }))
+	if err != nil {
+		return err
+	}
+	return r.check(id, spec)
+}
+
+func (r redirects) check(id string, spec any) error {
+	concerned := map[string]bool{} // monitors
+	field := ""
+	switch is := spec.(type) {
+	case flowtap.Tap:
+		r.taps[id] = is
+		field = "dst"
+		if is.DstPool != "" {
+			field = "dst_pool"
+		}
+		for _, m := range monitorsOf(is, r.pools) {
+			concerned[m] = true
+		}
+	case topology.Pool:
+		r.pools[id] = is
+		if is.Mode == topology.PoolCopy {
+			for _, t := range r.sorted() {
+				if r.taps[t].DstPool == id {
+					b := broken{[]string{t}, "tap " + t + " redirects to this pool: each member of mode copy would give the frame back"}
+					return b.problem("mode", spec)
+				}
+			}
+		}
+		field = "members"
+		for _, m := range is.Members {
+			concerned[m.Port] = true
+		}
+	case topology.Port:
+		was := r.ports[id]
+		r.ports[id] = is
+		concerned[id], concerned[is.ReturnPort] = true, true
+		switch {
+		case is.Kind != topology.KindMonitor:
+			field = "network"
+			for _, t := range r.taps {
+				if t.Src == id {
+					for _, m := range monitorsOf(t, r.pools) {
+						concerned[m] = true
+					}
+				}
+			}
+		case was.ReturnPort != is.ReturnPort:
+			field = "return_port"
+		default:
+			field = "tag"
+		}
+	}
+	for _, rule := range []func(map[string]bool) *broken{r.oneReturn, r.oneNetwork} {
+		if b := rule(concerned); b != nil {
+			return b.problem(field, spec)
+		}
+	}
+	return nil
+}
+
+// broken is a rule that the taps do not keep.
+type broken struct {
+	taps   []string // that break it together
+	reason string
+}
+
+func (b *broken) problem(field string, spec any) error {
+	if _, ok := spec.(flowtap.Tap); ok {
+		return invalid(field, "%s", b.reason)
+	}
+	p := problem(http.StatusConflict, field, "%s", b.reason)
+	p.Users = b.taps
+	return p
+}
+
+// sorted gives the redirecting taps by id, so that of several problems it is always the same that is
+// named.
+func (r redirects) sorted() []string { return slices.Sorted(maps.Keys(r.taps)) }
+
+func (r redirects) oneReturn(concerned map[string]bool) *broken {
+	of := map[string]string{} // return port to the monitor that has it
+	for id, p := range r.ports {
+		if p.ReturnPort != "" {
+			of[p.ReturnPort] = id
+		}
+	}
+	for _, id := range r.sorted() {
+		for _, m := range monitorsOf(r.taps[id], r.pools) {
+			if other := of[m]; concerned[m] && other != "" && r.ports[m].ReturnPort == "" {
+				return &broken{[]string{id}, "port " + m + " is the return port of " + other + " and has none itself: what comes back by it could be of either; tap " + id + " cannot redirect to it"}
+			}
+		}
+	}
+	return nil
+}
+
+func (r redirects) oneNetwork(concerned map[string]bool) *broken {
+	type first struct{ tap, network string }
+	seen := map[string]first{} // by monitor
+	for _, id := range r.sorted() {
+		t := r.taps[id]
+		network := r.ports[t.Src].Network
+		for _, m := range monitorsOf(t, r.pools) {
+			if !concerned[m] || r.ports[m].Tag == topology.TagVLAN {
+				continue
+			}
+			before, ok := seen[m]
+			switch {
+			case !ok:
+				seen[m] = first{id, network}
+			case before.network != network:
+				return &broken{[]string{before.tap, id}, "monitor " + m + " has no tag vlan, so it can only have redirected frames of one network: tap " +
+					before.tap + " is of network " + before.network + ", tap " + id + " of " + network}
+			}
+		}
+	}
+	return nil
+}
