@@ -32,6 +32,8 @@ def arguments():
     parser.add_argument("--flowtapd", help="default: bin/flowtapd")
     parser.add_argument("--flowtapctl", help="default: bin/flowtapctl")
     parser.add_argument("--repeat", type=int, default=1, metavar="N", help="run the scenarios N times in the same lab")
+    parser.add_argument("--changes", type=int, default=20, metavar="N", help="random changes of the scenario escape (20)")
+    parser.add_argument("--seed", type=int, help="repeat the random changes of an earlier run")
     parser.add_argument("--keep", action="store_true", help="afterwards, or at the first failed scenario, leave the lab up until Ctrl-C")
     args = parser.parse_args()
     for name in args.scenarios:
@@ -71,6 +73,7 @@ def main():
     # Three nodes to work with, and n4, which no tunnel was used to before a scenario says so.
     with Lab(4, args.tunnel) as lab:
         w = World(lab, args.flowtapd, args.flowtapctl)
+        w.changes, w.seed = args.changes, args.seed
         check = Checks(w.report)
         try:
             with attempt(check, "lab"):

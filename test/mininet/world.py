@@ -23,6 +23,7 @@ class World:
         self.flowtapctl = flowtapctl
         self.flowtapd = Flowtapd(lab, flowtapd)
         self.api = self.flowtapd.api
+        self.changes, self.seed = 20, None  # of the scenario escape
         self._macs = 0
         self._taps = 0
 
@@ -45,9 +46,14 @@ class World:
         if not self.flowtapd.running:
             self.start()
         with ThreadPoolExecutor(16) as at_once:  # changes that are due together cost one round
-            for collection in ("taps", "ports", "networks"):
-                wait = None if collection == "networks" else WAIT
-                list(at_once.map(lambda item: self.api.delete(collection, item["id"], wait=wait), self.api.list(collection)))  # noqa: B023
+            def delete(collection, ids, wait=WAIT):
+                list(at_once.map(lambda id: self.api.delete(collection, id, wait=wait), ids))
+            delete("taps", [t["id"] for t in self.api.list("taps")])
+            ports = self.api.list("ports")
+            two_armed = [p["id"] for p in ports if p.get("return_port")]  # they refer to others
+            delete("ports", two_armed)
+            delete("ports", [p["id"] for p in ports if p["id"] not in two_armed])
+            delete("networks", [n["id"] for n in self.api.list("networks")], wait=None)
         self.lab.remove_vms(list(self.lab.vms.values()))
         self._macs = 0
 

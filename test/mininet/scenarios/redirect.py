@@ -55,8 +55,9 @@ def one_armed(w, check):
     """Direction in, out and both; monitor with the target, with the peer and elsewhere; peer here and there."""
     w.network("shop")
     web, near, far = w.vms("shop", ("web", "n1"), ("near", "n1"), ("far", "n2"))
+    monitors = w.monitors(("here", "n1"), ("there", "n3"), ("beside", "n2"))
     before = w.at_rest()
-    for monitor in w.monitors(("here", "n1"), ("there", "n3"), ("beside", "n2")):
+    for monitor in monitors:
         with inline(w, (monitor, monitor)) as (program,):
             for direction in ("in", "out", "both"):
                 for peer in (near, far):
@@ -217,7 +218,7 @@ def what_a_monitor_invents(w, check):
         with w.redirected(web, ids, "tcp,tp_dst=80", "in"):
             invented = [make(n) for n, make in enumerate((
                 udp(Own(ids), far), broadcast(Own(ids)), udp(web, far), udp(far, web), broadcast(web), broadcast(far),
-                tcp(far, web, dport=81), tcp(web, far, sport=81), tcp(near, far), tcp(far, near), tcp(far, foreign), udp(far, foreign),
+                tcp(far, web, dport=81), tcp(web, far, sport=81), tcp(near, far), tcp(far, near), tcp(far, foreign, dport=81), udp(far, foreign),
                 udp(near, web), ping(far, web),
                 lambda n: craft("arp", web, far, n, dl_dst=frames.BROADCAST), lambda n: craft("raw", far, web, n)))]
             before = dropped(w, ids)
