@@ -54,8 +54,7 @@ func (x *exec) choice(c Choice) int {
 	if c.Link %= c.Links; c.Link < 0 {
 		c.Link += c.Links
 	}
-	x.step(EventChoice, uint64(c.Link))
-	x.r.Steps[len(x.r.Steps)-1].Choice = &c
+	x.note(Step{DPID: x.sw.dpid, Event: EventChoice, Depth: x.nesting, Table: x.table, Arg: uint64(c.Link), Choice: &c})
 	return c.Link
 }
 

@@ -60,6 +60,7 @@ func (s *Switch) run(r *Result, in openflow.PortNo, frame []byte, t Tunnel, acti
 	x.layout = extract(frame, &x.cur.key)
 	x.cur.tpid[0] = x.layout.tpid
 	x.base = x.cur
+	r.rec.arrive(s, in, t, frame)
 	r.Steps = append(r.Steps, Step{DPID: s.dpid, Event: EventArrive, Arg: uint64(in)})
 	deliveries, packetIns := len(r.Deliveries), len(r.PacketIns)
 	if actions != nil {
@@ -115,7 +116,12 @@ type exec struct {
 }
 
 func (x *exec) step(e Event, arg uint64) {
-	x.r.Steps = append(x.r.Steps, Step{DPID: x.sw.dpid, Event: e, Depth: x.nesting, Table: x.table, Arg: arg})
+	x.note(Step{DPID: x.sw.dpid, Event: e, Depth: x.nesting, Table: x.table, Arg: arg})
+}
+
+func (x *exec) note(s Step) {
+	x.r.Steps = append(x.r.Steps, s)
+	x.r.rec.note(&s)
 }
 
 // allowed keeps Open vSwitch's limits.
@@ -157,6 +163,8 @@ func (x *exec) lookup(t openflow.TableID, in openflow.PortNo, last bool) {
 
 // enter executes a flow; last says that nothing follows it.
 func (x *exec) enter(e *entry, last bool) {
+	x.r.rec.flow(x.table, e)
+	defer x.r.rec.leave()
 	if e == nil {
 		x.step(EventMiss, 0)
 		return
@@ -166,7 +174,9 @@ func (x *exec) enter(e *entry, last bool) {
 	x.cookie, x.miss = e.flow.Cookie, e.flow.Priority == 0 && len(e.flow.Match) == 0
 	x.meter(e.flow.Meter)
 	if x.actions(e.flow.Apply, last && e.flow.Goto == 0) && e.flow.Goto != 0 {
+		x.r.rec.next(e.flow.Goto)
 		x.lookup(e.flow.Goto, x.inPort(), last)
+		x.r.rec.leave()
 	}
 	x.cookie, x.miss = cookie, miss
 }
@@ -178,6 +188,8 @@ func (x *exec) inPort() openflow.PortNo { return openflow.PortNo(x.cur.key.get(a
 func (x *exec) actions(list []openflow.Action, last bool) bool {
 	for i, a := range list {
 		last := last && i == len(list)-1
+		x.r.rec.do(a)
+		ok := true
 		switch a := a.(type) {
 		case openflow.Output:
 			x.output(a.Port, int(a.MaxLen), 0, last)
@@ -186,9 +198,7 @@ func (x *exec) actions(list []openflow.Action, last bool) bool {
 		case openflow.OutputTruncate:
 			x.outputTruncate(a)
 		case openflow.ApplyGroup:
-			if !x.group(a.ID, last) {
-				return false
-			}
+			ok = x.group(a.ID, last)
 		case openflow.SetField:
 			x.set(a)
 		case openflow.Resubmit:
@@ -209,7 +219,8 @@ func (x *exec) actions(list []openflow.Action, last bool) bool {
 		case openflow.Multipath:
 			x.multipath(a)
 		}
-		if x.err != nil {
+		x.r.rec.leave()
+		if !ok || x.err != nil {
 			return false
 		}
 	}
@@ -289,7 +300,9 @@ func (x *exec) output(to openflow.PortNo, limit, truncate int, last bool) {
 		x.step(EventDropped, uint64(to))
 		return
 	}
+	x.r.rec.output(x.sw, &d)
 	if p.tunnel != 0 && x.cur.key.get(atMark) != 0 {
+		x.r.rec.lost(&d, "Open vSwitch has no route for a frame with a pkt_mark")
 		x.step(EventNoRoute, x.cur.key.get(atMark))
 		x.r.Lost = append(x.r.Lost, d)
 		return
@@ -314,5 +327,6 @@ func (x *exec) packetIn(limit int) {
 		p.Reason = ReasonNoMatch
 	}
 	x.step(EventOutput, uint64(openflow.PortController))
+	x.r.rec.output(x.sw, &Delivery{DPID: p.DPID, Port: openflow.PortController, Frame: p.Frame})
 	x.r.PacketIns = append(x.r.PacketIns, p)
 }

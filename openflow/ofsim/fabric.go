@@ -74,42 +74,52 @@ func (f *Fabric) PacketOut(id openflow.DPID, in openflow.PortNo, actions []openf
 
 func (f *Fabric) start(id openflow.DPID, first func(*Switch, *Result) error) (Result, error) {
 	var r Result
+	err := f.inject(&r, id, first)
+	return r, err
+}
+
+func (f *Fabric) inject(r *Result, id openflow.DPID, first func(*Switch, *Result) error) error {
 	s := f.switches[id]
 	if s == nil {
-		return r, fmt.Errorf("switch %v is not in the fabric", id)
+		return fmt.Errorf("switch %v is not in the fabric", id)
 	}
-	if err := first(s, &r); err != nil {
-		return r, err
+	if err := first(s, r); err != nil {
+		return err
 	}
 	hops := 0
-	for todo := f.split(&r, 0); len(todo) > 0; hops++ {
+	for todo := f.split(r, 0); len(todo) > 0; hops++ {
 		if hops == maxHops {
-			return r, fmt.Errorf("%w: over %d tunnel hops", ErrLoop, maxHops)
+			return fmt.Errorf("%w: over %d tunnel hops", ErrLoop, maxHops)
 		}
 		var next []Delivery
 		for _, d := range todo {
 			if len(next) > maxFrames {
-				return r, fmt.Errorf("%w: over %d frames", ErrLoop, maxFrames)
+				return fmt.Errorf("%w: over %d frames", ErrLoop, maxFrames)
 			}
 			to, ok := f.ends[d.Tunnel.Dst]
 			if !ok || to.sw.dpid == d.DPID {
+				r.rec.lost(&d, "no other switch has the address "+d.Tunnel.Dst.String())
 				r.Lost = append(r.Lost, d)
 				continue
 			}
 			if to.sw.ports[to.port] == nil || to.sw.ports[to.port].down {
+				r.rec.lost(&d, "the tunnel port of "+to.sw.dpid.String()+" is gone or down")
 				r.Lost = append(r.Lost, d)
 				continue
 			}
 			d.Tunnel.ID &= tunnelIDMask
 			from := len(r.Deliveries)
-			if err := to.sw.run(&r, to.port, d.Frame, d.Tunnel, nil); err != nil {
-				return r, err
+			if r.rec != nil {
+				r.rec.from = &d
 			}
-			next = append(next, f.split(&r, from)...)
+			if err := to.sw.run(r, to.port, d.Frame, d.Tunnel, nil); err != nil {
+				return err
+			}
+			next = append(next, f.split(r, from)...)
 		}
 		todo = next
 	}
-	return r, nil
+	return nil
 }
 
 // split takes the frames for tunnels out of the deliveries from the given one on.

@@ -56,9 +56,11 @@ func (x *exec) bucket(g *group, i int, last bool) {
 		return
 	}
 	x.step(EventBucket, uint64(g.ID)<<32|uint64(i))
+	x.r.rec.bucket(g.ID, i)
 	saved := x.cur
 	x.depth++
 	x.apart(func() { x.actions(g.run[i], last) })
+	x.r.rec.leave()
 	x.depth--
 	x.cur = saved
 }
@@ -119,10 +121,19 @@ func (x *exec) clone(a openflow.Clone, last bool) {
 
 // meter has a meter look at the frame, unless id is zero.
 func (x *exec) meter(id uint32) {
-	if id != 0 && !x.dropped && x.sw.dropping[id] {
+	if id == 0 {
+		return
+	}
+	x.r.rec.meter(id)
+	switch {
+	case x.dropped: // it does not come to this one
+	case x.sw.dropping[id]:
 		x.dropped = true
 		x.step(EventMeter, uint64(id))
+	default:
+		x.step(EventMetered, uint64(id))
 	}
+	x.r.rec.leave()
 }
 
 // firstLive is the first bucket that may be used, or -1. A bucket that watches nothing is always

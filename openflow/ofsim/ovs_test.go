@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"regexp"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -74,13 +73,7 @@ type comparer struct {
 func (c *comparer) scenario(seed uint64) {
 	g := newGen(seed)
 	s := g.scenario()
-	sw := NewSwitch(1)
-	for p := range sentinelPort {
-		sw.AddPort(openflow.PortNo(p+1), "")
-	}
-	var fab Fabric
-	fab.AddSwitch(sw)
-	require.NoError(c.t, fab.AddTunnel(1, genTunnel, netip.MustParseAddr("172.16.0.1")))
+	sw := c.traced()
 	c.install(sw, s)
 	for range *ovsFrames {
 		frame := g.frame()
@@ -225,19 +218,7 @@ func (c *comparer) frame(sw *Switch, port openflow.PortNo, tun Tunnel, frame []b
 		spec = fmt.Sprintf("tun_id=%d,tun_src=%v,tun_dst=%v,in_port=%d", tun.ID, tun.Src, tun.Dst, port)
 	}
 	trace := c.o.Appctl("ofproto/trace", "br0", spec, hex.EncodeToString(frame))
-	var links []int // that Open vSwitch's hash chose
-	for _, m := range linkRe.FindAllStringSubmatch(trace, -1) {
-		n, err := strconv.ParseInt(m[1], 0, 64)
-		require.NoError(c.t, err, trace)
-		links = append(links, int(n))
-	}
-	c.hashes += len(links)
-	sw.SetChoose(func(Choice) (n int) {
-		if len(links) > 0 {
-			n, links = links[0], links[1:]
-		}
-		return n
-	})
+	sw.SetChoose(c.asSaid(trace))
 	r, err := sw.InjectTunnel(port, tun, frame)
 	defer func() {
 		if c.t.Failed() {

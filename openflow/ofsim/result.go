@@ -19,6 +19,8 @@ type Result struct {
 	Lost []Delivery
 	// Steps say what the frame met.
 	Steps []Step
+
+	rec *recorder
 }
 
 // A Delivery is a frame that left a switch.
@@ -28,6 +30,10 @@ type Delivery struct {
 	Frame []byte
 	// Tunnel is zero except where the port is a tunnel.
 	Tunnel Tunnel
+
+	// Of a trace: its node and the hop that it is in.
+	out *Output
+	hop int
 }
 
 // Tunnel is the context that a tunnelled frame carries.
@@ -71,6 +77,7 @@ const (
 	EventOwnTunnel              // output to tunnel Arg skipped: the frame came with that tun_dst
 	EventChoice                 // a multipath or select group chose; Choice says what
 	EventMeter                  // meter Arg dropped the frame: what follows in the datapath is not done
+	EventMetered                // meter Arg let the frame pass
 	EventDropped                // output to port Arg not done: a meter dropped the frame before
 	EventClone                  // a clone starts
 	EventNoRoute                // the tunnelled frame is lost: the route lookup includes pkt_mark, which is Arg
@@ -78,7 +85,7 @@ const (
 
 var eventNames = [...]string{"in by port", "match", "no match", "bucket", "output to port",
 	"no output to in_port", "no such port", "no group or bucket", "nothing to set", "no tunnel to oneself", "choice",
-	"dropped by meter", "dropped before it is output to port", "clone", "no route with pkt_mark"}
+	"dropped by meter", "passed by meter", "dropped before it is output to port", "clone", "no route with pkt_mark"}
 
 // A Step is one thing that a frame met on its way.
 type Step struct {

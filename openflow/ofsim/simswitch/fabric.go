@@ -33,7 +33,8 @@ func NewFabric() *Fabric {
 func (f *Fabric) Add(dpid openflow.DPID, tunnel netip.Addr) *Switch {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	s := &Switch{fabric: f, dpid: dpid, sim: ofsim.NewSwitch(dpid), tunnel: tunnel, counters: map[key]*counter{}, ports: map[openflow.PortNo]string{}}
+	s := &Switch{fabric: f, dpid: dpid, sim: ofsim.NewSwitch(dpid), tunnel: tunnel, counters: map[key]*counter{}, ports: map[openflow.PortNo]string{},
+		meters: map[uint32]*meter{}, down: map[openflow.PortNo]bool{}}
 	f.sim.AddSwitch(s.sim)
 	if err := f.sim.AddTunnel(dpid, TunnelPort, tunnel); err != nil {
 		panic(err) // a test's mistake
@@ -93,9 +94,29 @@ func (f *Fabric) lockedSpread(r *ofsim.Result, size int) {
 			c.bytes += uint64(n * size)
 		}
 	}
+	for _, step := range r.Steps {
+		f.switches[step.DPID].lockedMetered(step, uint64(size))
+	}
 	for _, p := range r.PacketIns {
 		f.switches[p.DPID].lockedSend(0, &openflow.PacketIn{BufferID: openflow.NoBuffer, TotalLen: uint16(p.TotalLen),
 			Reason: openflow.PacketInReason(p.Reason), Table: p.Table, Cookie: p.Cookie, Data: p.Frame,
 			Match: openflow.Match{openflow.Uint(openflow.FieldInPort, uint64(p.InPort))}})
+	}
+}
+
+// lockedMetered counts what a meter saw and dropped.
+func (s *Switch) lockedMetered(step ofsim.Step, size uint64) {
+	if step.Event != ofsim.EventMeter && step.Event != ofsim.EventMetered {
+		return
+	}
+	m := s.meters[uint32(step.Arg)]
+	if m == nil {
+		return
+	}
+	m.packets++
+	m.bytes += size
+	if step.Event == ofsim.EventMeter {
+		m.dropped++
+		m.droppedBytes += size
 	}
 }

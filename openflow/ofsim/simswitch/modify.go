@@ -19,6 +19,7 @@ type bundle struct {
 const (
 	bundleFailed  = 17
 	badID         = 2
+	unsupported   = 10 // the message cannot be in a bundle
 	messageFailed = 7
 )
 
@@ -82,6 +83,8 @@ func (s *Switch) lockedOne(m openflow.Message, undo *[]func()) error {
 		return s.lockedFlowMod(m, undo)
 	case *openflow.GroupMod:
 		return s.lockedGroupMod(m, undo)
+	case *openflow.MeterMod:
+		return s.lockedMeterMod(m)
 	}
 	return nil
 }
@@ -172,7 +175,7 @@ func (s *Switch) lockedGroupMod(m *openflow.GroupMod, undo *[]func()) error {
 			return nil
 		}
 		for _, f := range s.sim.Set().Flows() {
-			for _, a := range f.Apply {
+			for a := range openflow.EveryAction(f.Apply) {
 				if a == openflow.Action(openflow.ApplyGroup{ID: m.Group.ID}) {
 					s.lockedTake(f, undo)
 					break
@@ -183,4 +186,41 @@ func (s *Switch) lockedGroupMod(m *openflow.GroupMod, undo *[]func()) error {
 		*undo = append(*undo, func() { _ = s.sim.Apply(flowset.Changes{GroupAdd: []openflow.Group{old}}) })
 	}
 	return nil
+}
+
+// lockedMeterMod is never within a bundle, so there is nothing to undo.
+func (s *Switch) lockedMeterMod(m *openflow.MeterMod) error {
+	id := m.Meter.ID
+	_, there := s.sim.Set().Meter(id)
+	switch m.Command {
+	case openflow.MeterAdd:
+		if err := s.sim.Apply(flowset.Changes{MeterAdd: []openflow.Meter{m.Meter}}); err != nil {
+			return err
+		}
+		s.meters[id] = &meter{since: time.Now()}
+	case openflow.MeterModify:
+		if err := s.sim.Apply(flowset.Changes{MeterModify: []openflow.Meter{m.Meter}}); err != nil {
+			return err
+		}
+		s.meters[id] = &meter{since: s.meters[id].since} // Open vSwitch counts anew
+	case openflow.MeterDelete:
+		for _, one := range s.sim.Set().Meters() {
+			if id == openflow.MeterAll || there && one.ID == id {
+				s.lockedDropMeter(one.ID)
+			}
+		}
+	}
+	return nil
+}
+
+// lockedDropMeter takes a meter and the flows that use it away.
+func (s *Switch) lockedDropMeter(id uint32) {
+	var undo []func()
+	for _, f := range s.sim.Set().Flows() {
+		if f.Meter == id {
+			s.lockedTake(f, &undo)
+		}
+	}
+	_ = s.sim.Apply(flowset.Changes{MeterDelete: []uint32{id}}) // a delete never fails
+	delete(s.meters, id)
 }

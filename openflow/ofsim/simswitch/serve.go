@@ -110,6 +110,8 @@ const (
 	badType          = 1
 	badLen           = 6
 	errFlowModFailed = 5
+	// errMeterModFailed answers a meter-mod.
+	errMeterModFailed = 12
 )
 
 func refused(t, code uint16) *openflow.Error { return &openflow.Error{ErrType: t, Code: code} }
@@ -158,12 +160,20 @@ func (s *Switch) handle(l *link, bundles map[uint32]*bundle, xid uint32, m openf
 		} else {
 			s.fabric.lockedNote(Commit{DPID: s.dpid, Messages: []openflow.Message{m}})
 		}
+	case *openflow.MeterMod:
+		if s.lockedMeterMod(m) != nil {
+			s.lockedSend(xid, refused(errMeterModFailed, 0))
+		} else {
+			s.fabric.lockedNote(Commit{DPID: s.dpid, Messages: []openflow.Message{m}})
+		}
 	case *openflow.PacketOut:
 		s.lockedPacketOut(m)
 	case *openflow.BundleControl:
 		return s.lockedBundle(bundles, xid, m)
 	case *openflow.BundleAdd:
-		if b := bundles[m.BundleID]; b != nil && !b.closed {
+		if _, meter := m.Message.(*openflow.MeterMod); meter {
+			s.lockedSend(xid, refused(bundleFailed, unsupported))
+		} else if b := bundles[m.BundleID]; b != nil && !b.closed {
 			b.messages, b.xids = append(b.messages, m.Message), append(b.xids, xid)
 		} else {
 			s.lockedSend(xid, refused(bundleFailed, badID))
@@ -203,8 +213,8 @@ func (s *Switch) lockedMultipart(xid uint32, body openflow.MultipartBody) {
 		s.lockedSend(xid, &openflow.MultipartReply{Body: openflow.Desc{Manufacturer: "Nicira, Inc.", Hardware: "Open vSwitch", Software: "3.1.0"}})
 	case openflow.PortDescRequest:
 		var ports openflow.PortDescReply
-		for no, name := range s.ports {
-			ports = append(ports, openflow.Port{No: no, Name: name})
+		for no := range s.ports {
+			ports = append(ports, s.lockedPort(no))
 		}
 		parts(s, xid, ports)
 	case openflow.FlowStatsRequest:
@@ -219,9 +229,40 @@ func (s *Switch) lockedMultipart(xid uint32, body openflow.MultipartBody) {
 		parts(s, xid, all)
 	case openflow.GroupDescRequest:
 		parts(s, xid, openflow.GroupDescReply(s.sim.Set().Groups()))
+	case openflow.MeterConfigRequest:
+		var all openflow.MeterConfigReply
+		for _, m := range s.sim.Set().Meters() {
+			if body.Meter == openflow.MeterAll || body.Meter == m.ID {
+				all = append(all, m)
+			}
+		}
+		parts(s, xid, all)
+	case openflow.MeterStatsRequest:
+		parts(s, xid, s.lockedMeterStats(body.Meter))
 	default:
 		s.lockedSend(xid, refused(errBadRequest, badType))
 	}
+}
+
+func (s *Switch) lockedMeterStats(id uint32) (all openflow.MeterStatsReply) {
+	for _, m := range s.sim.Set().Meters() {
+		if id != openflow.MeterAll && id != m.ID {
+			continue
+		}
+		n := s.meters[m.ID]
+		st := openflow.MeterStats{Meter: m.ID, Packets: n.packets, Bytes: n.bytes, Duration: time.Since(n.since),
+			Bands: make([]openflow.BandStats, len(m.Bands))}
+		if len(m.Bands) > 0 {
+			st.Bands[0] = openflow.BandStats{Packets: n.dropped, Bytes: n.droppedBytes}
+		}
+		for _, f := range s.sim.Set().AllFlows() {
+			if f.Meter == m.ID {
+				st.Flows++
+			}
+		}
+		all = append(all, st)
+	}
+	return all
 }
 
 // parts sends a list in parts.

@@ -22,7 +22,9 @@ type Switch struct {
 	tunnel   netip.Addr
 	sim      *ofsim.Switch
 	counters map[key]*counter
+	meters   map[uint32]*meter
 	ports    map[openflow.PortNo]string
+	down     map[openflow.PortNo]bool
 	link     *link // nil while not connected
 
 	refuse  func([]openflow.Message) bool
@@ -36,6 +38,12 @@ type Switch struct {
 type counter struct {
 	packets, bytes uint64
 	since          time.Time
+}
+
+// meter is what a meter counts.
+type meter struct {
+	packets, bytes, dropped, droppedBytes uint64
+	since                                 time.Time
 }
 
 // Drop says when a switch loses its connection once.
@@ -109,6 +117,7 @@ func (s *Switch) Restart() {
 		panic(err) // of nothing
 	}
 	s.counters = map[key]*counter{}
+	s.meters = map[uint32]*meter{}
 }
 
 // AddPort plugs a port in.
@@ -120,7 +129,7 @@ func (s *Switch) AddPort(no openflow.PortNo, name string) {
 	if no == TunnelPort {
 		panic("the tunnel port cannot come back") // ofsim has no way
 	}
-	s.lockedSend(0, &openflow.PortStatus{Reason: openflow.PortAdd, Port: openflow.Port{No: no, Name: name}})
+	s.lockedSend(0, &openflow.PortStatus{Reason: openflow.PortAdd, Port: s.lockedPort(no)})
 }
 
 // RemovePort unplugs a port.
@@ -130,7 +139,36 @@ func (s *Switch) RemovePort(no openflow.PortNo) {
 	name := s.ports[no]
 	s.sim.RemovePort(no)
 	delete(s.ports, no)
+	delete(s.down, no)
 	s.lockedSend(0, &openflow.PortStatus{Reason: openflow.PortDelete, Port: openflow.Port{No: no, Name: name}})
+}
+
+// SetPortDown takes a port down or up, as when its interface loses or gains its carrier. Fast-failover
+// groups act on it at once, and the controller is told.
+func (s *Switch) SetPortDown(no openflow.PortNo, down bool) {
+	s.fabric.mu.Lock()
+	defer s.fabric.mu.Unlock()
+	if _, ok := s.ports[no]; !ok {
+		return
+	}
+	s.sim.SetDown(no, down)
+	s.down[no] = down
+	s.lockedSend(0, &openflow.PortStatus{Reason: openflow.PortModify, Port: s.lockedPort(no)})
+}
+
+func (s *Switch) lockedPort(no openflow.PortNo) openflow.Port {
+	p := openflow.Port{No: no, Name: s.ports[no], State: openflow.PortStateLive}
+	if s.down[no] {
+		p.State = openflow.PortStateLinkDown
+	}
+	return p
+}
+
+// SetMeterDropping has a meter drop every frame, or none, from now on. Meters begin by dropping none.
+func (s *Switch) SetMeterDropping(id uint32, drop bool) {
+	s.fabric.mu.Lock()
+	defer s.fabric.mu.Unlock()
+	s.sim.SetDropping(id, drop)
 }
 
 // Inject has a frame arrive by a port and gives all that it caused.
