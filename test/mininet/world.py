@@ -37,6 +37,11 @@ class World:
         self.wait_connected()
 
     def wait_connected(self):
+        deadline = time.monotonic() + WAIT
+        while self.api.metric("flowtap_switches") < len(self.lab.nodes):  # until then, what a node's status says is of an earlier life
+            if time.monotonic() > deadline:
+                raise NotReady(f"not every switch has connected after {WAIT} s")
+            time.sleep(0.02)
         for name in self.lab.nodes:
             self.api.wait_state("nodes", name, "connected", timeout=WAIT)
 
