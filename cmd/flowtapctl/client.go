@@ -46,6 +46,21 @@ func (o object) text(path string) string {
 	return string(b)
 }
 
+// set gives a field a value; path has dots for nesting.
+func (o object) set(path string, v any) {
+	name, rest, nested := strings.Cut(path, ".")
+	if !nested {
+		o[name] = v
+		return
+	}
+	inner, ok := o[name].(object)
+	if !ok {
+		inner = object{}
+		o[name] = inner
+	}
+	inner.set(rest, v)
+}
+
 // problem is the error that the server answered with.
 type problem struct {
 	Title         string   `json:"title"`
@@ -167,8 +182,12 @@ func problemOf(resp *http.Response, b []byte) error {
 }
 
 func (c *client) get(ctx context.Context, col *collection, id string) (object, error) {
+	return c.getWith(ctx, col, id, nil)
+}
+
+func (c *client) getWith(ctx context.Context, col *collection, id string, q url.Values) (object, error) {
 	var o object
-	_, err := c.do(ctx, request{method: http.MethodGet, path: col.path(id)}, &o)
+	_, err := c.do(ctx, request{method: http.MethodGet, path: col.path(id), query: q}, &o)
 	return o, err
 }
 

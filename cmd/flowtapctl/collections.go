@@ -19,11 +19,11 @@ type column struct{ title, path string }
 
 // flag is one flag of create that sets one field.
 type flag struct {
-	name, field string
+	name, field string // field has dots for nesting
 	kind        flagKind
 	usage       string
 	values      []string // for completion
-	ports       bool     // completed with the ids of ports
+	of          string   // completed with the ids of this collection
 }
 
 type flagKind int
@@ -34,6 +34,7 @@ const (
 	flagMap           // of texts, key=value, comma separated
 	flagInt
 	flagBool
+	flagMembers // of a pool, port or port=weight, comma separated
 )
 
 var labelsFlag = flag{name: "labels", field: "labels", kind: flagMap, usage: "labels, key=value"}
@@ -47,6 +48,7 @@ var collections = []*collection{
 			{"FOREIGN", "status.foreign_flows"}, {"REPAIRED", "status.drift_repaired"}, {"REASON", "status.reason"}},
 		flags: []flag{
 			{name: "datapath-id", field: "datapath_id", usage: "the bridge's datapath id, 16 hexadecimal digits"},
+			{name: "tunnel-datapath-id", field: "tunnel_datapath_id", usage: "the datapath id of the bridge with the tunnel port, where that is a second one"},
 			{name: "tunnel-ip", field: "tunnel_ip", usage: "the node's address on the underlay"},
 			{name: "tunnel-interface", field: "tunnel_interface", usage: "name of the tunnel port (default tun0)"},
 			labelsFlag,
@@ -68,7 +70,18 @@ var collections = []*collection{
 			{name: "mac", field: "mac", usage: "MAC address"},
 			{name: "ips", field: "ips", kind: flagList, usage: "IP addresses"},
 			{name: "port-security", field: "port_security", kind: flagBool, usage: "confine the port to its own MAC and IPs (default: where --mac is given)"},
+			{name: "return-port", field: "return_port", usage: "the port by which a two-armed monitor gives frames back (default its own)", of: "ports"},
+			{name: "tag", field: "tag", usage: "none, or vlan: frames to the monitor carry a VLAN a network (default none)", values: []string{"none", "vlan"}},
 			{name: "metadata", field: "metadata", usage: "64-bit user metadata, such as 0x1f"},
+			labelsFlag,
+		},
+	},
+	{
+		name: "pools", singular: "pool",
+		columns: []column{{"ID", "id"}, {"MODE", "mode"}, {"MEMBERS", "members"}, {"SLICES", "status.slices"}, {"LABELS", "labels"}},
+		flags: []flag{
+			{name: "mode", field: "mode", usage: "copy: every member gets all; spread: each connection goes to one", values: []string{"copy", "spread"}},
+			{name: "members", field: "members", kind: flagMembers, usage: "monitors' ports, with weights where they are not 1, such as ids1,ids2=3", of: "ports"},
 			labelsFlag,
 		},
 	},
@@ -77,13 +90,19 @@ var collections = []*collection{
 		columns: []column{{"ID", "id"}, {"SRC", "src"}, {"DST", "dst"}, {"MATCH", "match"}, {"DIRECTION", "direction"},
 			{"ACTION", "action"}, {"STATE", "status.state"}, {"PACKETS", "status.counters.delivered_packets"}, {"REASON", "status.reason"}},
 		flags: []flag{
-			{name: "src", field: "src", usage: "the port whose frames are tapped", ports: true},
-			{name: "dst", field: "dst", usage: "the monitor's port", ports: true},
+			{name: "src", field: "src", usage: "the port whose frames are tapped", of: "ports"},
+			{name: "dst", field: "dst", usage: "the monitor's port; a tap has this or --dst-pool", of: "ports"},
+			{name: "dst-pool", field: "dst_pool", usage: "a pool of monitors", of: "pools"},
 			{name: "match", field: "match", usage: "the flow, such as 'tcp,tp_dst=80' (default every frame)"},
 			{name: "direction", field: "direction", usage: "in, out or both (default both)", values: []string{"in", "out", "both"}},
-			{name: "action", field: "action", usage: "forward", values: []string{"forward", "redirect"}},
+			{name: "action", field: "action", usage: "forward copies the frames, redirect diverts them", values: []string{"forward", "redirect"}},
 			{name: "priority", field: "priority", kind: flagInt, usage: "0 to 1000 (default 100)"},
 			{name: "enabled", field: "enabled", kind: flagBool, usage: "false keeps the tap without flows (default true)"},
+			{name: "fail-mode", field: "fail_mode", usage: "closed or open: what becomes of redirected frames while the monitor is gone (default closed)", values: []string{"closed", "open"}},
+			{name: "truncate", field: "truncate", kind: flagInt, usage: "bytes that a copy has at most, from 64 (default 0, whole frames)"},
+			{name: "rate-kbps", field: "rate_limit.kbps", kind: flagInt, usage: "at most so many kbit of copies a second (default 0, no bound)"},
+			{name: "rate-pps", field: "rate_limit.pps", kind: flagInt, usage: "at most so many copies a second (default 0, no bound)"},
+			{name: "rewrite-dst-mac", field: "rewrite_dst_mac", kind: flagBool, usage: "copies carry the monitor's address, for one that is not promiscuous"},
 		},
 	},
 }

@@ -23,13 +23,15 @@ func (a *app) completeObjects(cmd *cobra.Command, args []string, prefix string) 
 	return a.ids(cmd.Context(), col, args[1:], prefix)
 }
 
-// completePorts completes the id of a port.
-func (a *app) completePorts(cmd *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
-	col, err := findCollection("ports")
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveError
+// completeIDs completes the id of an object of a collection.
+func (a *app) completeIDs(collection string) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
+		col, err := findCollection(collection)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		return a.ids(cmd.Context(), col, nil, prefix)
 	}
-	return a.ids(cmd.Context(), col, nil, prefix)
 }
 
 func (a *app) ids(ctx context.Context, col *collection, not []string, prefix string) ([]string, cobra.ShellCompDirective) {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -49,8 +51,8 @@ func (a *app) createOne(col *collection) *cobra.Command {
 	for _, f := range col.flags {
 		f.add(cmd)
 		switch {
-		case f.ports:
-			_ = cmd.RegisterFlagCompletionFunc(f.name, a.completePorts) // fails for unknown flags only
+		case f.of != "":
+			_ = cmd.RegisterFlagCompletionFunc(f.name, a.completeIDs(f.of)) // fails for unknown flags only
 		case f.values != nil:
 			_ = cmd.RegisterFlagCompletionFunc(f.name, cobra.FixedCompletions(f.values, cobra.ShellCompDirectiveNoFileComp))
 		}
@@ -68,7 +70,7 @@ func (a *app) createOne(col *collection) *cobra.Command {
 				if err != nil {
 					return &usageError{err}
 				}
-				body[f.field] = v
+				body.set(f.field, v)
 			}
 		}
 		c, err := a.client()
@@ -127,6 +129,8 @@ func (f flag) add(cmd *cobra.Command) {
 		fs.Int(f.name, 0, f.usage)
 	case flagBool:
 		fs.Bool(f.name, false, f.usage)
+	case flagMembers:
+		fs.StringSlice(f.name, nil, f.usage)
 	}
 }
 
@@ -140,8 +144,32 @@ func (f flag) value(fs *pflag.FlagSet) (any, error) {
 		return fs.GetInt(f.name)
 	case flagBool:
 		return fs.GetBool(f.name)
+	case flagMembers:
+		texts, err := fs.GetStringSlice(f.name)
+		if err != nil {
+			return nil, err
+		}
+		return membersOf(texts)
 	}
 	return fs.GetString(f.name)
+}
+
+// membersOf reads the members of a pool from ids1 or ids1=2, which is the port and its weight.
+func membersOf(texts []string) ([]object, error) {
+	list := []object{}
+	for _, text := range texts {
+		port, weight, weighted := strings.Cut(text, "=")
+		m := object{"port": port}
+		if weighted {
+			n, err := strconv.Atoi(weight)
+			if err != nil {
+				return nil, fmt.Errorf("the weight of member %q must be a whole number", text)
+			}
+			m["weight"] = n
+		}
+		list = append(list, m)
+	}
+	return list, nil
 }
 
 // printPlan shows the answer to a dry run, in a table as one line a flow.

@@ -9,12 +9,13 @@ import (
 
 func (a *app) getCommand() *cobra.Command {
 	var filter []string
+	var fresh bool
 	cmd := &cobra.Command{
 		Use:   "get COLLECTION [ID...]",
 		Short: "Show objects",
 		Example: "  flowtapctl get taps\n  flowtapctl get tap t1 -o yaml\n" +
 			"  flowtapctl get ports --filter network=shop --filter state=active\n" +
-			"  flowtapctl get nodes --filter state=unregistered",
+			"  flowtapctl get nodes --filter state=unregistered\n  flowtapctl get tap t1 --fresh",
 		Args:              needArgs(1, -1, "COLLECTION [ID...]"),
 		ValidArgsFunction: a.completeObjects,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -30,6 +31,9 @@ func (a *app) getCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if fresh && (len(args) == 1 || col.name != "taps") {
+				return usagef("--fresh is for taps that are named")
+			}
 			if len(args) == 1 {
 				objs, err := c.list(cmd.Context(), col, q)
 				if err != nil {
@@ -40,9 +44,13 @@ func (a *app) getCommand() *cobra.Command {
 			if len(filter) > 0 {
 				return usagef("give either ids or --filter")
 			}
+			one := url.Values{}
+			if fresh {
+				one.Set("fresh", "true")
+			}
 			var objs []object
 			for _, id := range args[1:] {
-				o, err := c.get(cmd.Context(), col, id)
+				o, err := c.getWith(cmd.Context(), col, id, one)
 				if err != nil {
 					return err
 				}
@@ -52,6 +60,7 @@ func (a *app) getCommand() *cobra.Command {
 		},
 	}
 	addFilter(cmd, &filter)
+	cmd.Flags().BoolVar(&fresh, "fresh", false, "have the counters of a tap read from the switches now")
 	return cmd
 }
 

@@ -12,8 +12,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/flowtap/flowtap/flowtap"
 	"github.com/flowtap/flowtap/northbound"
 	"github.com/flowtap/flowtap/store"
+	"github.com/flowtap/flowtap/topology"
 )
 
 const patience = 20 * time.Second
@@ -31,11 +33,22 @@ func (planner) DryRun(context.Context, northbound.Change) ([]northbound.SwitchCh
 	return []northbound.SwitchChange{{Node: "n1", FlowsAdded: []string{"table=2 actions=drop"}, GroupsRemoved: []string{"group_id=1"}}}, nil
 }
 
+// notYet refuses one thing as the server refuses what the switches do not carry out.
+func notYet(spec any) error {
+	if t, ok := spec.(flowtap.Tap); ok && t.RewriteDstMAC {
+		return &topology.FieldError{Field: "rewrite_dst_mac", Detail: "not yet: copies are exact"}
+	}
+	return nil
+}
+
 func newLab(t *testing.T) *lab {
 	t.Helper()
 	st, err := store.Open(context.Background(), store.Config{DataDir: t.TempDir()})
 	require.NoError(t, err)
-	s, err := northbound.New(northbound.Deps{Store: st, Logger: slog.New(slog.DiscardHandler), Planner: planner{}})
+	s, err := northbound.New(northbound.Deps{Store: st, Logger: slog.New(slog.DiscardHandler), Planner: planner{},
+		NotYet: notYet, ReadCounters: func(ctx context.Context, id string) error {
+			return st.Taps().PutStatus(ctx, id, flowtap.TapStatus{State: flowtap.TapActive, Counters: flowtap.Counters{DeliveredPackets: 5}})
+		}})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup

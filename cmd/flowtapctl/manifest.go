@@ -19,6 +19,16 @@ type wanted struct {
 	body object
 }
 
+// rank orders objects so that what is referred to comes first, also among ports: a monitor's return
+// port before the monitor.
+func (w wanted) rank() int {
+	r := 2 * w.col.rank()
+	if back, ok := w.body["return_port"].(string); ok && back != "" {
+		r++
+	}
+	return r
+}
+
 func (w wanted) String() string { return w.col.singular + "/" + w.id }
 
 // readManifest reads YAML or JSON, one or many documents. A document is an object with its kind, a
@@ -53,7 +63,7 @@ func readManifest(data []byte) ([]wanted, error) {
 		}
 		seen[w.String()] = true
 	}
-	slices.SortStableFunc(all, func(a, b wanted) int { return a.col.rank() - b.col.rank() })
+	slices.SortStableFunc(all, func(a, b wanted) int { return a.rank() - b.rank() })
 	return all, nil
 }
 
@@ -137,7 +147,7 @@ func byCollection(v map[string]any) ([]wanted, error) {
 	for name, list := range v {
 		col, err := findCollection(name)
 		if err != nil || col.name != name {
-			return nil, fmt.Errorf("an object needs its kind: node, network, port or tap")
+			return nil, fmt.Errorf("an object needs its kind: node, network, port, pool or tap")
 		}
 		got, err := objectsOf(list, col.singular)
 		if err != nil {
@@ -165,7 +175,7 @@ func objectOf(v map[string]any, own, outer string) (wanted, error) {
 	}
 	col, err := findCollection(kind)
 	if err != nil {
-		return wanted{}, fmt.Errorf("there is no kind %q: want node, network, port (or vm, gateway, monitor) or tap", own)
+		return wanted{}, fmt.Errorf("there is no kind %q: want node, network, port (or vm, gateway, monitor), pool or tap", own)
 	}
 	id, _ := body["id"].(string)
 	if id == "" {

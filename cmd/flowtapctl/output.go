@@ -72,11 +72,29 @@ func cells(col *collection, o object) []string {
 		switch {
 		case c.path == "match" && row[i] == "":
 			row[i] = "any"
+		case c.path == "dst" && row[i] == "":
+			row[i] = o.text("dst_pool")
+		case c.path == "members":
+			row[i] = memberText(o)
 		case row[i] == "" && i < len(col.columns)-1:
 			row[i] = "-"
 		}
 	}
 	return row
+}
+
+// memberText shows a pool's members as create reads them.
+func memberText(o object) string {
+	list, _ := o["members"].([]any)
+	texts := make([]string, len(list))
+	for i, m := range list {
+		m, _ := m.(map[string]any)
+		texts[i] = object(m).text("port")
+		if w := object(m).text("weight"); w != "1" {
+			texts[i] += "=" + w
+		}
+	}
+	return strings.Join(texts, ",")
 }
 
 func widths(rows [][]string) []int {
