@@ -48,9 +48,9 @@ def arguments():
         setattr(args, program, os.path.abspath(path))
     if os.geteuid() != 0:
         parser.error("the lab makes network namespaces and switches: run this with sudo")
-    for tool in ("ovs-vswitchd", "mnexec", "ethtool", "ping"):
+    for tool in ("ovs-vswitchd", "mnexec", "ethtool", "ping", "busybox", "dnsmasq"):
         if not shutil.which(tool):
-            parser.error(f"{tool} is not installed: apt-get install openvswitch-switch mininet ethtool iputils-ping")
+            parser.error(f"{tool} is not installed: apt-get install openvswitch-switch mininet ethtool iputils-ping busybox dnsmasq-base")
     return args
 
 
