@@ -212,19 +212,3 @@ func TestLiteralBytes(t *testing.T) {
 		}
 	}
 }
-
-// Open vSwitch's own decoder reads our bytes as we mean them.
-func TestOfctlPrintsWhatWeSend(t *testing.T) {
-	if testing.Short() {
-		t.Log("NOT RUN under -short: this test needs ovs-ofctl")
-		return
-	}
-	for name, l := range sent {
-		t.Run(name, func(t *testing.T) {
-			out, err := ovsCommand(t.TempDir(), "ovs-ofctl", "ofp-print", strings.Join(strings.Fields(l.bytes), "")).CombinedOutput()
-			require.NoError(t, err)
-			require.NotContains(t, string(out), "decode error")
-			require.Contains(t, string(out), l.print)
-		})
-	}
-}

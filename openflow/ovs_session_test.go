@@ -1,4 +1,4 @@
-package openflow
+package openflow_test
 
 import (
 	"errors"
@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	. "github.com/flowtap/flowtap/openflow"
 )
 
 func one[T Message](t *testing.T, replies []Message) T {

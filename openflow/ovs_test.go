@@ -1,101 +1,44 @@
-package openflow
+package openflow_test
 
 import (
 	"errors"
 	"io"
 	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	. "github.com/flowtap/flowtap/openflow"
+	"github.com/flowtap/flowtap/openflow/ofsim/ovstest"
 )
 
 // A realSwitch is one OpenFlow 1.3 connection to a bridge of a private Open vSwitch.
 type realSwitch struct {
 	t    *testing.T
+	ovs  *ovstest.OVS
 	conn net.Conn
 	sock string // of the bridge, for ovs-ofctl
-	dir  string
 	xid  uint32
 }
 
-// startOVS runs a private ovs-vswitchd with the dummy datapath, which needs neither root nor a
-// kernel module, and a bridge with the ports p1 to p3 (OpenFlow ports 1 to 3). It returns nil under
-// -short, where tests do without Open vSwitch; otherwise a machine without it fails the test.
+// startOVS runs a private Open vSwitch whose bridge has the ports p1 to p3 and connects to it. It
+// returns nil under -short, where tests do without Open vSwitch.
 func startOVS(t *testing.T) *realSwitch {
 	t.Helper()
-	if testing.Short() {
-		t.Log("NOT RUN under -short: this test needs ovs-vswitchd")
+	o := ovstest.Start(t, 3)
+	if o == nil {
 		return nil
 	}
-	dir, err := os.MkdirTemp("", "ovs") // t.TempDir() is too long for the path of a socket
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	db := filepath.Join(dir, "db.sock")
-	run := func(name string, args ...string) {
-		t.Helper()
-		out, err := ovsCommand(dir, name, args...).CombinedOutput()
-		require.NoError(t, err, "%s %v (is openvswitch-switch installed?): %s", name, args, out)
-	}
-	run("ovsdb-tool", "create", filepath.Join(dir, "conf.db"), "/usr/share/openvswitch/vswitch.ovsschema")
-	startDaemon(t, dir, "ovsdb-server", filepath.Join(dir, "conf.db"), "--remote=punix:"+db)
-	waitFor(t, db)
-	run("ovs-vsctl", "--db=unix:"+db, "--no-wait", "init")
-	startDaemon(t, dir, "ovs-vswitchd", "unix:"+db, "--enable-dummy")
-	args := []string{"--db=unix:" + db, "--timeout=20", "add-br", "br0",
-		"--", "set", "bridge", "br0", "datapath_type=dummy", "fail-mode=secure", "protocols=OpenFlow13"}
-	for _, p := range []string{"1", "2", "3"} {
-		args = append(args, "--", "add-port", "br0", "p"+p, "--", "set", "interface", "p"+p, "type=dummy", "ofport_request="+p)
-	}
-	run("ovs-vsctl", args...)
-	sock := filepath.Join(dir, "br0.mgmt")
-	waitFor(t, sock)
+	sock := o.Path("br0.mgmt")
 	conn, err := net.Dial("unix", sock)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
-	s := &realSwitch{t: t, conn: conn, sock: sock, dir: dir}
+	s := &realSwitch{t: t, ovs: o, conn: conn, sock: sock}
 	s.send(&Hello{Versions: []uint8{Version}})
 	_, m := s.receive()
 	require.IsType(t, &Hello{}, m)
 	return s
-}
-
-func ovsCommand(dir, name string, args ...string) *exec.Cmd {
-	for _, p := range []string{"/usr/sbin/", "/usr/bin/"} { // sbin is not in everybody's PATH
-		if _, err := os.Stat(p + name); err == nil {
-			name = p + name
-			break
-		}
-	}
-	c := exec.Command(name, args...)
-	c.Env = append(os.Environ(), "OVS_RUNDIR="+dir, "OVS_LOGDIR="+dir, "OVS_DBDIR="+dir, "OVS_SYSCONFDIR="+dir)
-	return c
-}
-
-func startDaemon(t *testing.T, dir, name string, args ...string) {
-	t.Helper()
-	args = append(args, "--pidfile="+filepath.Join(dir, name+".pid"), "--unixctl="+filepath.Join(dir, name+".ctl"),
-		"--log-file="+filepath.Join(dir, name+".log"), "-vconsole:off")
-	c := ovsCommand(dir, name, args...)
-	require.NoError(t, c.Start(), "%s: is openvswitch-switch installed?", name)
-	t.Cleanup(func() {
-		_ = c.Process.Kill()
-		_ = c.Wait()
-	})
-}
-
-func waitFor(t *testing.T, path string) {
-	t.Helper()
-	require.Eventually(t, func() bool {
-		c, err := net.Dial("unix", path)
-		if err == nil {
-			_ = c.Close()
-		}
-		return err == nil
-	}, 20*time.Second, 5*time.Millisecond, "no socket %s", path)
 }
 
 func (s *realSwitch) send(m Message) uint32 {
@@ -193,8 +136,24 @@ func (s *realSwitch) clear() {
 
 // ofctl runs ovs-ofctl against the bridge with stdin as its input.
 func (s *realSwitch) ofctl(stdin io.Reader, args ...string) (string, error) {
-	c := ovsCommand(s.dir, "ovs-ofctl", append([]string{"-O", "OpenFlow13"}, args...)...)
+	c := s.ovs.Command("ovs-ofctl", append([]string{"-O", "OpenFlow13"}, args...)...)
 	c.Stdin = stdin
 	out, err := c.CombinedOutput()
 	return string(out), err
+}
+
+// Open vSwitch's own decoder reads our bytes as we mean them.
+func TestOfctlPrintsWhatWeSend(t *testing.T) {
+	if testing.Short() {
+		t.Log("NOT RUN under -short: this test needs ovs-ofctl")
+		return
+	}
+	for name, l := range Sent() {
+		t.Run(name, func(t *testing.T) {
+			out, err := ovstest.Command(t.TempDir(), "ovs-ofctl", "ofp-print", l[0]).CombinedOutput()
+			require.NoError(t, err)
+			require.NotContains(t, string(out), "decode error")
+			require.Contains(t, string(out), l[1])
+		})
+	}
 }

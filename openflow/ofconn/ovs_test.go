@@ -1,17 +1,14 @@
 package ofconn
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -19,86 +16,24 @@ import (
 
 	"github.com/flowtap/flowtap/openflow"
 	"github.com/flowtap/flowtap/openflow/flowset"
+	"github.com/flowtap/flowtap/openflow/ofsim/ovstest"
 )
 
-// ovs is a private Open vSwitch with dummy datapaths: it needs no root, no network namespace, and
-// touches no other Open vSwitch of the machine.
-type ovs struct {
-	t   testing.TB
-	dir string
-}
-
-// startOVS fails the test where Open vSwitch is not installed. Under -short it is not run, and
-// the test says so and passes.
+// startOVS runs a private Open vSwitch with one port, p1. Under -short it is not run, and the test
+// says so and passes.
 func startOVS(t testing.TB) (*ovs, bool) {
-	if testing.Short() {
-		t.Log("NOT RUN: -short leaves out the tests against Open vSwitch")
-		return nil, false
-	}
-	for _, tool := range []string{"ovs-vswitchd", "ovsdb-server", "ovsdb-tool", "ovs-vsctl", "ovs-ofctl"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Fatalf("%v: install openvswitch-switch (and have /usr/sbin in PATH), or test with -short", err)
-		}
-	}
-	dir, err := os.MkdirTemp("", "ofconn") // a Unix socket's path must be short
-	require.NoError(t, err)
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	s := &ovs{t, dir}
-	db := filepath.Join(dir, "conf.db")
-	s.run("ovsdb-tool", "create", db, "/usr/share/openvswitch/vswitch.ovsschema")
-	s.daemon("ovsdb-server", "--remote=punix:"+s.socket(), db)
-	s.await(s.socket())
-	s.vsctl("--retry", "--no-wait", "init") // the socket exists a moment before it listens
-	s.daemon("ovs-vswitchd", "--enable-dummy", "--disable-system", "unix:"+s.socket())
-	return s, true
+	o := ovstest.Start(t, 1)
+	return &ovs{t, o}, o != nil
 }
 
-func (s *ovs) socket() string { return filepath.Join(s.dir, "db.sock") }
-
-func (s *ovs) command(name string, args ...string) *exec.Cmd {
-	cmd := exec.Command(name, args...)
-	cmd.Env = os.Environ()
-	for _, v := range []string{"OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR", "OVS_SYSCONFDIR"} {
-		cmd.Env = append(cmd.Env, v+"="+s.dir)
-	}
-	return cmd
+type ovs struct {
+	t testing.TB
+	*ovstest.OVS
 }
 
-func (s *ovs) run(name string, args ...string) string {
-	s.t.Helper()
-	cmd := s.command(name, args...)
-	var errs bytes.Buffer
-	cmd.Stderr = &errs
-	out, err := cmd.Output()
-	require.NoErrorf(s.t, err, "%s %v: %s", name, args, &errs)
-	return string(out)
-}
+func (s *ovs) flows() string { return s.Ofctl("dump-flows", "--no-stats") }
 
-func (s *ovs) daemon(name string, args ...string) {
-	s.t.Helper()
-	cmd := s.command(name, append(args, "--pidfile", "--log-file", "-vconsole:off")...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	require.NoError(s.t, cmd.Start())
-	s.t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	s.await(filepath.Join(s.dir, name+".pid"))
-}
-
-func (s *ovs) await(file string) {
-	s.t.Helper()
-	eventually(s.t, file, func() bool { _, err := os.Stat(file); return err == nil })
-}
-
-func (s *ovs) vsctl(args ...string) string {
-	s.t.Helper()
-	return s.run("ovs-vsctl", append([]string{"--db=unix:" + s.socket(), "--timeout=10"}, args...)...)
-}
-
-func (s *ovs) flows() string {
-	s.t.Helper()
-	return s.run("ovs-ofctl", "-OOpenFlow13", "--no-stats", "dump-flows", "unix:"+filepath.Join(s.dir, "br0.mgmt"))
-}
-
-// switchConn makes a bridge br0 with port p1 and gives its connection.
+// switchConn has the switch connect, as 0000000000000abc, and gives the connection.
 func (s *ovs) switchConn(c Config) *Conn {
 	s.t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -115,9 +50,7 @@ func (s *ovs) switchConn(c Config) *Conn {
 		})
 	}()
 	s.t.Cleanup(func() { cancel(); require.NoError(s.t, <-served) })
-	s.vsctl("add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=dummy", "fail_mode=secure",
-		"protocols=OpenFlow13", "other-config:datapath-id=0000000000000abc",
-		"--", "add-port", "br0", "p1", "--", "set", "interface", "p1", "type=dummy", "ofport_request=1",
+	s.Vsctl("set", "bridge", "br0", "other-config:datapath-id=0000000000000abc",
 		"--", "set-controller", "br0", "tcp:"+ln.Addr().String())
 	return got(s.t, conns)
 }
@@ -225,11 +158,11 @@ func TestOpenVSwitch(t *testing.T) {
 	})
 
 	t.Run("port-status", func(t *testing.T) {
-		s.vsctl("add-port", "br0", "p2", "--", "set", "interface", "p2", "type=dummy", "ofport_request=2")
+		s.Vsctl("add-port", "br0", "p2", "--", "set", "interface", "p2", "type=dummy", "ofport_request=2")
 		status := got(t, c.Events()).(*openflow.PortStatus)
 		require.Equal(t, openflow.PortAdd, status.Reason)
 		require.Equal(t, "p2", status.Port.Name)
-		s.vsctl("del-port", "p2")
+		s.Vsctl("del-port", "p2")
 		for status.Reason != openflow.PortDelete {
 			status = got(t, c.Events()).(*openflow.PortStatus)
 		}
@@ -315,7 +248,7 @@ func TestOpenVSwitch(t *testing.T) {
 	})
 
 	t.Run("the switch dies", func(t *testing.T) {
-		pid := strings.TrimSpace(string(must(os.ReadFile(filepath.Join(s.dir, "ovs-vswitchd.pid")))))
+		pid := strings.TrimSpace(string(must(os.ReadFile(s.Path("ovs-vswitchd.pid")))))
 		require.NoError(t, exec.Command("kill", "-9", pid).Run())
 		ended(t, c)
 		require.Error(t, c.Commit(ctx, messages(0, 1)))

@@ -77,15 +77,19 @@ func program(name string) string {
 	return name
 }
 
-func (o *OVS) cmd(name string, args ...string) *exec.Cmd {
+// Command is one of Open vSwitch's programs, not started yet, with dir for all of its directories.
+func Command(dir, name string, args ...string) *exec.Cmd {
 	c := exec.Command(program(name), args...)
-	c.Env = append(os.Environ(), "OVS_RUNDIR="+o.dir, "OVS_LOGDIR="+o.dir, "OVS_DBDIR="+o.dir, "OVS_SYSCONFDIR="+o.dir)
+	c.Env = append(os.Environ(), "OVS_RUNDIR="+dir, "OVS_LOGDIR="+dir, "OVS_DBDIR="+dir, "OVS_SYSCONFDIR="+dir)
 	return c
 }
 
+// Command is one of Open vSwitch's programs with the switch's directory, not started yet.
+func (o *OVS) Command(name string, args ...string) *exec.Cmd { return Command(o.dir, name, args...) }
+
 func (o *OVS) command(name string, args ...string) string {
 	o.t.Helper()
-	out, err := o.cmd(name, args...).CombinedOutput()
+	out, err := o.Command(name, args...).CombinedOutput()
 	if err != nil {
 		o.t.Fatalf("%s %s: %v (is openvswitch-switch installed?)\n%s", name, strings.Join(args, " "), err, out)
 	}
@@ -94,7 +98,7 @@ func (o *OVS) command(name string, args ...string) string {
 
 func (o *OVS) daemon(name string, args ...string) {
 	o.t.Helper()
-	c := o.cmd(name, append(args, "-vconsole:off", "--log-file="+o.Path(name+".log"), "--pidfile="+o.Path(name+".pid"))...)
+	c := o.Command(name, append(args, "-vconsole:off", "--log-file="+o.Path(name+".log"), "--pidfile="+o.Path(name+".pid"))...)
 	if err := c.Start(); err != nil {
 		o.t.Fatalf("%s: %v (is openvswitch-switch installed?)", name, err)
 	}
