@@ -147,6 +147,17 @@ var sent = map[string]literal{
 		}},
 		print: "ADD table:3 priority=100,tcp,reg1=0x7/0xff,nw_dst=10.0.0.0/8,tp_dst=80 cookie:0x5 send_flow_rem actions=set_field:0x9->reg2,group:7,goto_table:5",
 	},
+	"flow-mod with a clone and a multipath": {
+		bytes: `040e 0090 00000001 0000000000000000 0000000000000000 02 00 0000 0000 0064 ffffffff ffffffff ffffffff 0000 0000
+		0001 0004 00000000 0004 0058 00000000
+		ffff 0020 00002320 000a 0003 0007 0000 0000 0004 00000000 0000 0103 00010a04
+		ffff 0030 00002320 002a 000000000000 ffff 0010 00002320 0027 fff9 0000000e ffff 0010 00002320 000e fff8 09 000000`,
+		want: &FlowMod{BufferID: NoBuffer, OutPort: PortAny, OutGroup: GroupAny, Flow: Flow{Table: 2, Priority: 100, Apply: []Action{
+			Multipath{Fields: HashSymmetricL3L4UDP, Basis: 7, Links: 5, Field: FieldReg(5), Offset: 4, Bits: 4},
+			Clone{Actions: []Action{OutputTruncate{Port: PortTable, MaxLen: 14}, Resubmit{Port: PortInPort, Table: 9}}},
+		}}},
+		print: "actions=multipath(symmetric_l3l4+udp,7,modulo_n,5,0,NXM_NX_REG5[4..7]),clone(output(port=TABLE,max_len=14),resubmit(,9))",
+	},
 	"group-mod": {
 		bytes: "040f 0038 00000001 0000 00 00 00000007 0028 0000 ffffffff ffffffff 00000000 0000 0010 00000001 0000 000000000000 0016 0008 00000009",
 		want: &GroupMod{Group: Group{ID: 7, Buckets: []Bucket{{WatchPort: PortAny, WatchGroup: GroupAny,

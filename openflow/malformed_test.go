@@ -240,3 +240,84 @@ func TestJoinReplies(t *testing.T) {
 		require.ErrorIs(t, err, ErrMalformed)
 	}
 }
+
+// What is within a clone or after a multipath's subtype and is not as we would write it stays raw, as the
+// whole action, and comes back bit for bit.
+func TestOddClonesAndMultipathsStayRaw(t *testing.T) {
+	good := func(a Action) []byte {
+		b, err := appendAction(nil, a)
+		require.NoError(t, err)
+		return b
+	}
+	clone := good(Clone{Actions: []Action{Output{Port: 1}}})
+	multi := good(Multipath{Fields: HashSymmetricL4, Links: 4, Field: FieldReg(1), Bits: 2})
+	with := func(b []byte, at int, v ...byte) []byte {
+		b = append([]byte(nil), b...)
+		copy(b[at:], v)
+		return b
+	}
+	for name, b := range map[string][]byte{
+		"clone with padding":             with(clone, 12, 1),
+		"clone of an action too long":    with(clone, 18, 0, 24),
+		"clone of an action of no bytes": with(clone, 18, 0, 0),
+		"multipath, unknown fields":      with(multi, 10, 0, 99),
+		"multipath, padding":             with(multi, 14, 1),
+		"multipath, more padding":        with(multi, 24, 1),
+		"multipath, unknown algorithm":   with(multi, 16, 0, 9),
+		"multipath, links beyond bits":   with(multi, 18, 0, 4),
+		"multipath, bits beyond field":   with(multi, 26, 0x07, 0xc1),
+		"multipath, an offset of 64":     with(multi, 26, 0x10, 0x01),
+		"multipath, unknown field":       with(multi, 28, 0x12, 0x34, 0x56, 0x04),
+		"multipath, a masked field":      with(multi, 30, 0x03),
+	} {
+		t.Run(name, func(t *testing.T) {
+			list, err := decodeActions(b)
+			require.NoError(t, err)
+			require.Equal(t, []Action{RawAction{Bytes: b}}, list)
+			again, err := appendActions(nil, list)
+			require.NoError(t, err)
+			require.Equal(t, b, again)
+		})
+	}
+}
+
+func TestClonesAreReadToADepth(t *testing.T) {
+	var a Action = PopVLAN{}
+	for range 2000 {
+		a = Clone{Actions: []Action{a}}
+	}
+	b, err := appendAction(nil, a)
+	require.NoError(t, err)
+	list, err := decodeActions(b)
+	require.NoError(t, err)
+	depth := 0
+	for range EveryAction(list) {
+		depth++
+	}
+	require.Equal(t, maxClones+1, depth)
+	again, err := appendActions(nil, list)
+	require.NoError(t, err)
+	require.Equal(t, b, again)
+	require.True(t, SameActions(list, list))
+}
+
+func TestMultipathsThatSayNothingAreRefused(t *testing.T) {
+	fine := Multipath{Links: 4, Field: FieldReg(1), Bits: 2}
+	for name, change := range map[string]func(*Multipath){
+		"no links":          func(m *Multipath) { m.Links = 0 },
+		"too many links":    func(m *Multipath) { m.Links = 1<<16 + 1 },
+		"no bits":           func(m *Multipath) { m.Bits = 0 },
+		"bits too few":      func(m *Multipath) { m.Links = 5 },
+		"bits past the end": func(m *Multipath) { m.Offset = 31 },
+		"unknown field":     func(m *Multipath) { m.Field = FieldOf(7, 7) },
+		"unknown fields":    func(m *Multipath) { m.Fields = 7 },
+		"unknown algorithm": func(m *Multipath) { m.Algorithm = 4 },
+	} {
+		m := fine
+		change(&m)
+		_, err := appendAction(nil, m)
+		require.Error(t, err, name)
+		_, err = appendAction(nil, Clone{Actions: []Action{m}})
+		require.Error(t, err, name)
+	}
+}
