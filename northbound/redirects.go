@@ -12,6 +12,57 @@ import (
 	"github.com/flowtap/flowtap/topology"
 )
 
+// checkRedirect is checkRedirects for a tap, which it asks only where the tap may break a rule: where it
+// seems so by any one of the taps that lead to the same monitors, all of which keep the rules.
+func (s *Server) checkRedirect(ctx context.Context, id string, t flowtap.Tap) error {
+	plain, err := s.plainRedirect(ctx, t)
+	if err != nil || plain {
+		return err
+	}
+	return s.checkRedirects(ctx, id, t)
+}
+
+// plainRedirect reports that a tap certainly keeps the rules.
+func (s *Server) plainRedirect(ctx context.Context, t flowtap.Tap) (bool, error) {
+	st := s.deps.Store
+	monitors := []string{t.Dst}
+	if t.DstPool != "" {
+		p, err := getPool(ctx, st, t.DstPool)
+		if err != nil {
+			return false, err
+		}
+		monitors = monitorsOf(t, map[string]topology.Pool{t.DstPool: p.Spec})
+	}
+	src, err := getPort(ctx, st, "src", t.Src)
+	if err != nil {
+		return false, err
+	}
+	for _, m := range monitors {
+		p, err := getPort(ctx, st, "dst", m)
+		if err != nil {
+			return false, err
+		}
+		other, err := st.ReturnsFor(ctx, m)
+		if err != nil || other != "" && p.Spec.ReturnPort == "" {
+			return false, err
+		}
+		if p.Spec.Tag == topology.TagVLAN {
+			continue
+		}
+		srcs, known, err := st.RedirectedFrom(ctx, m)
+		if err != nil || !known {
+			return false, err
+		}
+		for _, id := range srcs {
+			other, err := st.Ports().Get(ctx, id)
+			if err != nil || other.Spec.Network != src.Spec.Network {
+				return false, nil // checkRedirects says, also of the store's errors
+			}
+		}
+	}
+	return true, nil
+}
+
 // redirects is what the rules between redirecting taps, their monitors and pools look at.
 type redirects struct {
 	taps  map[string]flowtap.Tap // those of action redirect

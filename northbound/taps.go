@@ -41,7 +41,7 @@ func (s *Server) taps() *resource[flowtap.Tap, flowtap.TapStatus] {
 				return nil, err
 			}
 			if t.Action == flowtap.Redirect {
-				if err := s.checkRedirects(ctx, id, t); err != nil {
+				if err := s.checkRedirect(ctx, id, t); err != nil {
 					return nil, err
 				}
 			}

@@ -49,7 +49,7 @@ func portLinks(id string, p *topology.Port) links {
 	l := links{dies: []string{guardKey(id)}}
 	if p.ReturnPort != "" {
 		l.refs = append(l.refs, ref{"return_port", CollectionPorts, p.ReturnPort})
-		l.uniques = append(l.uniques, unique{"return_port", "port.return_port", p.ReturnPort, p.ReturnPort})
+		l.uniques = append(l.uniques, returnPort(p.ReturnPort))
 	}
 	if p.Network != "" || p.Kind != topology.KindMonitor {
 		l.refs = append(l.refs, ref{"network", CollectionNetworks, p.Network})
@@ -73,6 +73,10 @@ func portLinks(id string, p *topology.Port) links {
 		}
 	}
 	return l
+}
+
+func returnPort(port string) unique {
+	return unique{"return_port", "port.return_port", port, port}
 }
 
 func poolLinks(_ string, p *topology.Pool) (l links) {

@@ -39,6 +39,8 @@ type mirror struct {
 	tables   map[string]anyTable
 	labels   map[string]uint32
 	siblings siblings
+	// redirects counts the taps in taps.
+	redirects redirects
 	// moved is closed when rev has changed, and replaced. nil: nobody waits.
 	moved     chan struct{}
 	followers map[*follower]struct{}
@@ -60,7 +62,11 @@ func newMirror(s *Store) *mirror {
 		CollectionPorts: m.ports, CollectionPools: m.pools, CollectionTaps: m.taps,
 	}
 	m.siblings.clear()
-	m.taps.changed = m.siblings.changed
+	m.redirects.clear()
+	m.taps.changed = func(was, is *Tap) {
+		m.siblings.changed(was, is)
+		m.redirects.changed(was, is)
+	}
 	return m
 }
 
@@ -84,6 +90,7 @@ func (m *mirror) list(ctx context.Context) (clusterID uint64, err error) {
 	}
 	clear(m.labels)
 	m.siblings.clear()
+	m.redirects.clear()
 	for _, kvs := range all {
 		for _, kv := range kvs {
 			m.lockedApply(&clientv3.Event{Type: mvccpb.PUT, Kv: kv})

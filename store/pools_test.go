@@ -3,10 +3,12 @@ package store
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/flowtap/flowtap/flowtap"
 	"github.com/flowtap/flowtap/topology"
 )
 
@@ -134,5 +136,48 @@ func TestEach(t *testing.T) {
 		calls := 0
 		require.NoError(t, s.Ports().Each(ctx, func(*Port) bool { calls++; return false }))
 		require.Equal(t, 1, calls)
+	})
+}
+
+// RedirectedFrom follows taps through every change of where they lead.
+func TestRedirectedFrom(t *testing.T) {
+	eachStore(t, func(t *testing.T, open func() *Store) {
+		ctx, s, other := testContext(t), open(), open()
+		shop(t, s)
+		create(t, s.Pools(), "ids", poolSpec("ids1"))
+		redirect := tapSpec("web", "ids1")
+		redirect.Action = flowtap.Redirect
+		from := func(want ...string) {
+			t.Helper()
+			var srcs []string
+			require.Eventually(t, func() bool { // a mirror that is behind does not know
+				got, known, err := other.RedirectedFrom(ctx, "ids1")
+				srcs = got
+				return assert.NoError(t, err) && known
+			}, 5*time.Second, time.Millisecond)
+			require.ElementsMatch(t, want, srcs)
+		}
+		create(t, s.Taps(), "t1", tapSpec("web", "ids1"))
+		from()
+		_, err := s.Taps().Replace(ctx, "t1", redirect, 0)
+		require.NoError(t, err)
+		create(t, s.Taps(), "t2", redirect)
+		from("web")
+		redirect.Dst, redirect.DstPool = "", "ids"
+		create(t, s.Taps(), "t3", redirect)
+		from("web", "web")
+		redirect.Src = "db"
+		_, err = s.Taps().Replace(ctx, "t3", redirect, 0)
+		require.NoError(t, err)
+		from("web", "db")
+		require.NoError(t, s.Taps().Delete(ctx, "t1", 0))
+		from("web", "db")
+		require.NoError(t, s.Taps().Delete(ctx, "t2", 0))
+		from("db")
+		require.NoError(t, s.Taps().Delete(ctx, "t3", 0))
+		from()
+		other.mirror.mu.Lock()
+		defer other.mirror.mu.Unlock()
+		require.Empty(t, other.mirror.redirects.from)
 	})
 }

@@ -176,6 +176,18 @@ func (s *Store) Ready(ctx context.Context) error {
 // EtcdClient is the client that the store uses; it is closed with the store.
 func (s *Store) EtcdClient() *clientv3.Client { return s.client }
 
+// ReturnsFor gives the monitor whose return port a port is; empty where it is nobody's.
+func (s *Store) ReturnsFor(ctx context.Context, port string) (monitor string, err error) {
+	r, err := s.read(ctx, clientv3.OpGet(uniqueKey(returnPort(port))))
+	if err != nil {
+		return "", fmt.Errorf("find whose return port %s is: %w", port, err)
+	}
+	if kv := first(r, 0); kv != nil {
+		monitor = string(kv.Value)
+	}
+	return monitor, nil
+}
+
 // Close ends every follower, waits for everything that the store started and stops the embedded
 // etcd. Calls that are under way fail. A second Close does nothing.
 func (s *Store) Close() error {

@@ -79,8 +79,11 @@ type Port struct {
 	PortSecurity bool              `json:"port_security"`
 	Labels       map[string]string `json:"labels,omitempty"`
 	Metadata     Metadata          `json:"metadata"`
-	// ReturnPort is the id of the monitor port by which a two-armed monitor gives redirected frames
-	// back; empty is the monitor's own. Monitors only.
+	// ReturnPort is the id of another monitor's port, by which a two-armed monitor gives redirected
+	// frames back; empty is the monitor's own. It is a port of its own right, which may get copies. It is
+	// one monitor's return port only, and frames are redirected to it only where it has a return port
+	// itself (two arms may each be the other's): what comes in by a port comes from one monitor. Monitors
+	// only.
 	ReturnPort string `json:"return_port,omitempty"`
 	// Tag says how frames tell the monitor their network. Empty is TagNone. Monitors only.
 	Tag Tag `json:"tag,omitempty"`
