@@ -182,6 +182,9 @@ func (s *Switch) putGroup(g openflow.Group) error {
 		if err := checkActions(b.Actions, nil); err != nil {
 			return s.refuse("group %d bucket %d: %v", g.ID, i, err)
 		}
+		if g.Type == openflow.GroupTypeFastFailover && b.WatchPort == openflow.PortAny && b.WatchGroup == openflow.GroupAny {
+			return s.refuse("group %d bucket %d: fast failover that watches nothing", g.ID, i)
+		}
 		run[i] = actionSet(b.Actions)
 	}
 	if g.Type == openflow.GroupTypeIndirect && len(g.Buckets) != 1 {
