@@ -1,6 +1,6 @@
 // Package ofsim is an OpenFlow switch in memory: it executes the flows and groups of a
-// flowset.Set on frames and says where these come out, as Open vSwitch 3.1 would. A Fabric joins
-// several switches by tunnels.
+// flowset.Set on frames and says where these come out, as Open vSwitch 3.1 would, and as a Trace how. A Fabric joins
+// several switches by tunnels and patch ports.
 //
 // It is pure and deterministic: the same flows and frame give the same Result, and nothing is
 // remembered from one frame to the next. A test runs random pipelines and frames through a real

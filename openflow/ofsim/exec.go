@@ -243,9 +243,9 @@ func (x *exec) outputField(a openflow.OutputField) {
 	}
 }
 
-// outputTruncate: of the reserved ports it serves only OFPP_LOCAL.
+// outputTruncate: of the reserved ports it serves only OFPP_LOCAL, and no patch ports.
 func (x *exec) outputTruncate(a openflow.OutputTruncate) {
-	if a.Port < openflow.PortInPort || a.Port == openflow.PortLocal {
+	if p := x.sw.ports[a.Port]; (a.Port < openflow.PortInPort || a.Port == openflow.PortLocal) && (p == nil || p.peer == nil) {
 		x.output(a.Port, 0, int(a.MaxLen), false)
 		return
 	}
@@ -275,6 +275,11 @@ func (x *exec) output(to openflow.PortNo, limit, truncate int, last bool) {
 	p := x.sw.ports[to]
 	if p == nil || p.down {
 		x.step(EventNoPort, uint64(to))
+		return
+	}
+	if p.peer != nil {
+		x.step(EventOutput, uint64(to))
+		x.patch(to, p.peer, last)
 		return
 	}
 	d := Delivery{DPID: x.sw.dpid, Port: to}

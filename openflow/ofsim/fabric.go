@@ -16,7 +16,7 @@ const (
 // tunnelIDMask is what of a tunnel id is on the wire: Geneve and VXLAN have 24 bits.
 const tunnelIDMask = 1<<24 - 1
 
-// A Fabric is switches joined by tunnels. The zero value has none.
+// A Fabric is switches joined by tunnels and patch ports. The zero value has none.
 type Fabric struct {
 	switches map[openflow.DPID]*Switch
 	ends     map[netip.Addr]end

@@ -101,13 +101,8 @@ func (x *exec) recirculate() {
 // reversible_actions in ofproto-dpif-xlate.c).
 func (x *exec) clone(a openflow.Clone, last bool) {
 	x.step(EventClone, 0)
-	saved, inDatapath := x.cur, false
-	for _, a := range a.Actions {
-		if _, ok := a.(openflow.OutputTruncate); ok && !last {
-			inDatapath = true
-		}
-	}
-	if !inDatapath {
+	saved := x.cur
+	if last || !truncates(a.Actions) {
 		x.apart(func() { x.actions(a.Actions, last) })
 		x.cur = saved
 		return

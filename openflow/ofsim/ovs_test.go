@@ -234,8 +234,8 @@ func (c *comparer) frame(sw *Switch, port openflow.PortNo, tun Tunnel, frame []b
 		return
 	}
 	assert.Equal(c.t, tracePath(trace), simPath(&r), "flows and buckets met")
-	all := trace[strings.LastIndex(trace, "Datapath actions: "):]
-	actions, dropped := metered(strings.TrimSpace(strings.TrimPrefix(all, "Datapath actions: ")))
+	all := datapathActions(trace)
+	actions, dropped := metered(all)
 	if dropped {
 		c.metered++
 	}

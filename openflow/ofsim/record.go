@@ -33,6 +33,7 @@ func (f *Fabric) Trace(id openflow.DPID, in openflow.PortNo, frame []byte) (Trac
 type recorder struct {
 	trace Trace
 	from  *Delivery    // the frame that the next hop gets
+	hop   int          // where things happen now
 	path  []*TraceNode // from the hop's flow to what is executed now
 }
 
@@ -53,7 +54,22 @@ func (r *recorder) arrive(s *Switch, in openflow.PortNo, t Tunnel, frame []byte)
 		r.from.out.To, h.From = &to, &from
 	}
 	r.trace.Hops = append(r.trace.Hops, h)
-	r.path = r.path[:0]
+	r.hop, r.path = len(r.trace.Hops)-1, nil
+}
+
+// cross begins a hop at the other end of a patch port. back ends it and goes on here.
+func (r *recorder) cross(from *Switch, port openflow.PortNo, to *end, frame func() []byte) (back func()) {
+	if r == nil {
+		return func() {}
+	}
+	hop, path, at := r.hop, r.path, len(r.trace.Hops)
+	o := &Output{Port: port, PortName: from.PortName(port), Frame: frame(), To: &at}
+	if len(path) > 0 {
+		path[len(path)-1].Output = o
+	}
+	r.trace.Hops = append(r.trace.Hops, &Hop{DPID: to.sw.dpid, InPort: to.port, InPortName: to.sw.PortName(to.port), From: &hop, Frame: o.Frame})
+	r.hop, r.path = at, nil
+	return func() { r.hop, r.path = hop, path }
 }
 
 func tunnelInfo(t Tunnel) *TunnelInfo {
@@ -66,7 +82,7 @@ func tunnelInfo(t Tunnel) *TunnelInfo {
 // enter begins a node; leave ends it.
 func (r *recorder) enter(n *TraceNode) {
 	if len(r.path) == 0 {
-		r.trace.Hops[len(r.trace.Hops)-1].Flow = n
+		r.trace.Hops[r.hop].Flow = n
 	} else {
 		in := r.path[len(r.path)-1]
 		in.Children = append(in.Children, n)
@@ -134,6 +150,9 @@ func (r *recorder) note(s *Step) {
 		text = fmt.Sprintf("%d of %d by %v", s.Choice.Link, s.Choice.Links, s.Choice.Fields)
 	case EventUnset:
 		text = eventNames[s.Event]
+	case EventGivenUp:
+		r.path[0].Notes = append(r.path[0].Notes, eventNames[s.Event]+": this branch ends")
+		return
 	case EventMeter:
 		text = "dropped: above its rate"
 	case EventToInPort, EventNoPort, EventOwnTunnel, EventDropped:
@@ -152,7 +171,7 @@ func (r *recorder) output(s *Switch, d *Delivery) {
 		return
 	}
 	o := &Output{Port: d.Port, PortName: s.PortName(d.Port), Frame: append(Hex(nil), d.Frame...), Tunnel: tunnelInfo(d.Tunnel)}
-	d.out, d.hop = o, len(r.trace.Hops)-1
+	d.out, d.hop = o, r.hop
 	if len(r.path) > 0 { // always but for a packet-out
 		r.path[len(r.path)-1].Output = o
 	}

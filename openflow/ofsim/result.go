@@ -80,12 +80,13 @@ const (
 	EventMetered                // meter Arg let the frame pass
 	EventDropped                // output to port Arg not done: a meter dropped the frame before
 	EventClone                  // a clone starts
+	EventGivenUp                // too many lookups behind a patch port: that branch ends, the frame goes on
 	EventNoRoute                // the tunnelled frame is lost: the route lookup includes pkt_mark, which is Arg
 )
 
 var eventNames = [...]string{"in by port", "match", "no match", "bucket", "output to port",
 	"no output to in_port", "no such port", "no group or bucket", "nothing to set", "no tunnel to oneself", "choice",
-	"dropped by meter", "passed by meter", "dropped before it is output to port", "clone", "no route with pkt_mark"}
+	"dropped by meter", "passed by meter", "dropped before it is output to port", "clone", "too many lookups", "no route with pkt_mark"}
 
 // A Step is one thing that a frame met on its way.
 type Step struct {
@@ -111,7 +112,7 @@ func (s Step) String() string {
 		return fmt.Sprintf("%s%d. no match", pre, s.Table)
 	case EventBucket:
 		return fmt.Sprintf("%sgroup %d bucket %d", pre, s.Arg>>32, s.Arg&0xffffffff)
-	case EventClone:
+	case EventClone, EventGivenUp:
 		return pre + eventNames[s.Event]
 	case EventChoice:
 		return fmt.Sprintf("%schoice %d of %d by %v", pre, s.Choice.Link, s.Choice.Links, s.Choice.Fields)

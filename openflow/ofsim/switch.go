@@ -25,6 +25,8 @@ type port struct {
 	down bool
 	// tunnel is the switch's own address where this is a tunnel port, else zero.
 	tunnel uint32
+	// peer is the other end of a patch port, else nil.
+	peer *end
 }
 
 // An entry is a flow ready to be looked up.

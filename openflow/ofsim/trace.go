@@ -23,7 +23,7 @@ type Hop struct {
 	DPID       openflow.DPID   `json:"datapath_id"`
 	InPort     openflow.PortNo `json:"in_port"`
 	InPortName string          `json:"in_port_name,omitempty"`
-	// From is the hop that sent the frame by a tunnel; nil where it entered.
+	// From is the hop that sent the frame by a tunnel or a patch port; nil where it entered.
 	From   *int        `json:"from,omitempty"`
 	Tunnel *TunnelInfo `json:"tunnel,omitempty"`
 	Frame  Hex         `json:"frame"`
@@ -80,14 +80,16 @@ type Output struct {
 	PortName string          `json:"port_name,omitempty"`
 	Frame    Hex             `json:"frame"`
 	Tunnel   *TunnelInfo     `json:"tunnel,omitempty"`
-	// To is the hop where a tunnelled frame arrived.
+	// To is the hop where a frame sent by a tunnel or a patch port arrived.
 	To *int `json:"to,omitempty"`
 	// Lost says why a tunnelled frame arrived nowhere.
 	Lost string `json:"lost,omitempty"`
 }
 
-// Final reports whether the frame left by a port that is no tunnel.
-func (o *Output) Final() bool { return o.Tunnel == nil && o.Port != openflow.PortController }
+// Final reports whether the frame left by a port that is neither a tunnel nor a patch.
+func (o *Output) Final() bool {
+	return o.Tunnel == nil && o.To == nil && o.Port != openflow.PortController
+}
 
 // Cookie is a flow's cookie, in text as 0x and hexadecimal digits: JSON numbers do not hold 64 bits.
 type Cookie uint64

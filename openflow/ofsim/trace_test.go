@@ -118,8 +118,7 @@ func compareTrace(t *testing.T, text string, tr *Trace) int {
 		return 0 // how far a loop is followed is not told alike
 	}
 	assert.Equal(t, want, got, "tables, flows and buckets of Open vSwitch and of the trace")
-	at := strings.LastIndex(text, "Datapath actions: ")
-	wantOut := datapathOutputs(strings.TrimSpace(text[at+len("Datapath actions: "):]))
+	wantOut := datapathOutputs(datapathActions(text))
 	var gotOut []string
 	for _, o := range tr.Hops[0].Outputs() {
 		switch {
@@ -133,6 +132,13 @@ func compareTrace(t *testing.T, text string, tr *Trace) int {
 	}
 	assert.Equal(t, wantOut, gotOut, "outputs of Open vSwitch and of the trace")
 	return len(got)
+}
+
+// datapathActions are those of a trace of Open vSwitch.
+func datapathActions(trace string) string {
+	const title = "Datapath actions: "
+	line, _, _ := strings.Cut(trace[strings.LastIndex(trace, title)+len(title):], "\n")
+	return line
 }
 
 // datapathOutputs are the outputs among datapath actions, in order.

@@ -169,7 +169,13 @@ func (o *OVS) Receive(n int, frame []byte) {
 // returns the errors that came back.
 func (o *OVS) Send(messages ...openflow.Message) []*openflow.Error {
 	o.t.Helper()
-	c, err := net.Dial("unix", o.Path("br0.mgmt"))
+	return o.SendTo("br0", messages...)
+}
+
+// SendTo is Send to another bridge, which the test has added.
+func (o *OVS) SendTo(bridge string, messages ...openflow.Message) []*openflow.Error {
+	o.t.Helper()
+	c, err := net.Dial("unix", o.Path(bridge+".mgmt"))
 	if err != nil {
 		o.t.Fatal(err)
 	}
@@ -188,7 +194,7 @@ func (o *OVS) Send(messages ...openflow.Message) []*openflow.Error {
 	for {
 		m, err := read(c)
 		if err != nil {
-			o.t.Fatalf("reading from br0: %v", err)
+			o.t.Fatalf("reading from %s: %v", bridge, err)
 		}
 		switch m := m.(type) {
 		case *openflow.Error:

@@ -44,6 +44,17 @@ func (f *Fabric) Add(dpid openflow.DPID, tunnel netip.Addr) *Switch {
 	return s
 }
 
+// Patch plugs a patch port into each of two switches and joins them, as br-int and br-tun of a node are.
+func (f *Fabric) Patch(a *Switch, portA openflow.PortNo, nameA string, b *Switch, portB openflow.PortNo, nameB string) {
+	a.AddPort(portA, nameA)
+	b.AddPort(portB, nameB)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.sim.AddPatch(a.dpid, portA, b.dpid, portB); err != nil {
+		panic(err) // a test's mistake
+	}
+}
+
 // Cut makes the tunnel from one switch to another lose what is sent from the controller, or heals it.
 func (f *Fabric) Cut(from, to openflow.DPID, broken bool) {
 	f.mu.Lock()

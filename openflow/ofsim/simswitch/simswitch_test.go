@@ -112,3 +112,21 @@ func TestAPortThatGoesDownIsToldAndFailsOver(t *testing.T) {
 		assert.Equal(t, down, r.Deliveries[0].Port == 3)
 	}
 }
+
+func TestPatchedSwitchesCountForThemselves(t *testing.T) {
+	f := simswitch.NewFabric()
+	a, b := f.Add(1, netip.MustParseAddr("172.16.0.1")), f.Add(2, netip.MustParseAddr("172.16.0.2"))
+	a.AddPort(1, "vm")
+	b.AddPort(3, "phy")
+	f.Patch(a, 50, "patch-tun", b, 51, "patch-int")
+	out := func(p openflow.PortNo) *openflow.FlowMod {
+		return &openflow.FlowMod{Flow: openflow.Flow{Apply: []openflow.Action{openflow.Output{Port: p}}}}
+	}
+	require.NoError(t, a.Tamper(out(50)))
+	require.NoError(t, b.Tamper(out(3)))
+	r, err := a.Inject(1, frame)
+	require.NoError(t, err)
+	require.Len(t, r.Deliveries, 1)
+	assert.Equal(t, openflow.DPID(2), r.Deliveries[0].DPID)
+	assert.Len(t, r.Hits(), 2)
+}
