@@ -57,13 +57,26 @@ func tunnelTo(n *Node) openflow.Action {
 	return openflow.Set(openflow.FieldTunDst, uint64(binary.BigEndian.Uint32(a[:])))
 }
 
+// cookie is a forwarding flow's, of a kind of its own where frames of the network only pass.
+func (b *builder) cookie(k Kind, network string, object uint32) uint64 {
+	if !b.w.inhabited(network, b.n.ID) {
+		k = KindTransit
+	}
+	return Cookie(k, object)
+}
+
 // base is what every switch holds whatever it serves.
 func (b *builder) base() {
 	c := Cookie(KindBase, 0)
 	b.flow(openflow.Flow{Table: TableClassify, Priority: prioMiss, Cookie: c})
 	b.flow(openflow.Flow{Table: TableSender, Priority: prioMiss, Cookie: c, Goto: TableForward})
+	b.flow(openflow.Flow{Table: TableComeback, Priority: prioMiss, Cookie: c, Goto: TableReturn})
+	b.flow(openflow.Flow{Table: TableReturn, Priority: prioMiss, Cookie: c, Goto: TableReturnIn})
+	b.flow(openflow.Flow{Table: TableReturnIn, Priority: prioMiss, Cookie: c, Goto: TableAnswer})
 	b.flow(openflow.Flow{Table: TableTapOut, Priority: prioMiss, Cookie: c, Goto: TableForward})
 	b.flow(openflow.Flow{Table: TableTapIn, Priority: prioMiss, Cookie: c, Goto: TableOutput})
+	b.flow(openflow.Flow{Table: TableTapIn, Priority: prioReturnedMiss, Cookie: c, Match: match(reg(RegOrigin, originReturned))})
+	b.flow(openflow.Flow{Table: TableTapIn, Priority: prioSeenAll, Cookie: c, Match: match(reg(RegSeenBy, seenAll)), Goto: TableOutput})
 	b.flow(openflow.Flow{Table: TableOutput, Priority: prioMiss, Cookie: c,
 		Apply: []openflow.Action{openflow.OutputField{Field: RegOut}}})
 	// What came by tunnel never leaves by tunnel again, so two nodes that each take the other

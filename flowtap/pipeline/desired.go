@@ -10,7 +10,7 @@ import (
 // two with the same table, priority and match. It is the reference: what incremental updates
 // (Part) add up to must equal it.
 func Desired(w *World, node string) (flows []openflow.Flow, groups []openflow.Group) {
-	for _, u := range w.units() {
+	for _, u := range w.Units() {
 		f, g := Part(w, node, u)
 		flows, groups = append(flows, f...), append(groups, g...)
 	}
@@ -47,6 +47,10 @@ func Part(w *World, node string, u Unit) ([]openflow.Flow, []openflow.Group) {
 		if p := w.ports[u.ID]; p != nil {
 			b.floodTarget(p)
 		}
+	case UnitReturn:
+		if p := w.ports[u.ID]; p != nil {
+			b.comeback(p)
+		}
 	case UnitCube:
 		r := cubeRef{}
 		r.network, r.key, _ = strings.Cut(u.ID, "/")
@@ -59,6 +63,3 @@ func Part(w *World, node string, u Unit) ([]openflow.Flow, []openflow.Group) {
 	}
 	return b.flows, b.groups
 }
-
-// Units gives every unit of the world, for a recomputation of everything.
-func (w *World) Units() []Unit { return w.units() }

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"math/bits"
+	"slices"
 
 	"github.com/flowtap/flowtap/openflow"
 	"github.com/flowtap/flowtap/openflow/flowset"
@@ -173,6 +174,11 @@ func gatesOf(w *World, node string, want *flowset.Set, c flowset.Changes) (gates
 	if len(c.GroupModify) > 0 { // frames already flow through it, from anywhere
 		return nil, false
 	}
+	// An entrance that opens, or is shut for a while (Phases): what was dropped there had looked at all
+	// gates of its class.
+	if slices.ContainsFunc(slices.Concat(c.FlowAdd, c.FlowModify, c.FlowReplace, c.FlowDelete), func(f openflow.Flow) bool { return letsIn(&f) }) {
+		return nil, false
+	}
 	for i, flows := range [][]openflow.Flow{c.FlowAdd, c.FlowModify, c.FlowReplace, c.FlowDelete} {
 		for j := range flows {
 			if !g.find(&flows[j], i == 0) || len(g.gates) > maxGates {
@@ -194,19 +200,25 @@ type gateFinder struct {
 func (g *gateFinder) find(f *openflow.Flow, added bool) bool {
 	switch f.Table {
 	case TableClassify:
-		return has(f.Match, openflow.FieldTunnelID) && !g.wanted(f) || // a label that nobody sends any more
+		return f.Priority == prioInject || // what is not let in was dropped before, too
+			has(f.Match, openflow.FieldTunnelID) && !g.wanted(f) || // a label that nobody sends any more
 			g.add(classSender, f)
-	case TableGuard, TableAddress, TableTarget, TableTapOut:
+	case TableComeback:
+		return added
+	case TableReturn, TableReturnIn, TableAnswer, TableGuard, TableAddress, TableTarget, TableTapOut:
 		p, ok := value(f.Match, openflow.FieldInPort)
 		return ok && g.add(classSender, &openflow.Flow{Table: TableClassify, Priority: prioClassify, Match: match(inPort(openflow.PortNo(p)))})
 	case TableForward:
+		if has(f.Match, RegSeenBy) { // flooded frames that were given back, by a label of their own
+			return added
+		}
 		return g.add(classOf(f), f)
 	case TableFlood:
 		label, ok := value(f.Match, RegNetwork)
 		return ok && g.flooding(uint32(label))
 	case TableTapIn:
 		out, ok := value(f.Match, RegOut)
-		return ok && g.deliveries(openflow.PortNo(out))
+		return ok && !has(f.Match, RegOrigin) && g.deliveries(openflow.PortNo(out))
 	case TableEncap:
 		// The last contract towards a monitor takes the label of its frames along, and is itself
 		// behind a gate.
@@ -239,6 +251,7 @@ func (g *gateFinder) flooding(label uint32) bool {
 	ok := g.add(classMulticast, &openflow.Flow{Table: TableForward, Priority: prioMulticast, Match: match(net, here, multicast())})
 	ok = g.add(classUnknown, &openflow.Flow{Table: TableForward, Priority: prioUnknown, Match: match(net, here)}) && ok
 	if gw := g.w.gateway(g.w.networkByLabel(label)); gw != nil {
+		g.add(classUnknownGW, &openflow.Flow{Table: TableForward, Priority: prioUnknownGW, Match: match(net, here, reg(RegSender, gw.Num))})
 		if at := g.w.attachment(gw, g.node); at != 0 {
 			g.add(classUnknownGW, &openflow.Flow{Table: TableForward, Priority: prioUnknownGW, Match: match(net, here, inPort(at))})
 		}

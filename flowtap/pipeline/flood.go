@@ -15,10 +15,10 @@ func (b *builder) flooding(id string) {
 	if label == 0 || !b.w.here(id, b.n.ID) {
 		return
 	}
-	cookie := Cookie(KindNetwork, label)
+	cookie := b.cookie(KindNetwork, id, label)
 	local, remote := floodGroups(label)
 	toLocal := []openflow.Action{openflow.ApplyGroup{ID: local}}
-	toAll := append(b.floodProgram(id, label), openflow.ApplyGroup{ID: local}, openflow.ApplyGroup{ID: remote})
+	toAll := append(b.floodProgram(id, label), set(RegOrigin, originFlooded), openflow.ApplyGroup{ID: local}, openflow.ApplyGroup{ID: remote})
 	net, fromHere := reg(RegNetwork, label), reg(RegOrigin, originLocal)
 	add := func(priority uint16, actions []openflow.Action, fields ...openflow.MatchField) {
 		b.flow(openflow.Flow{Table: TableForward, Priority: priority, Cookie: cookie, Match: match(append(fields, net)...), Apply: actions})
@@ -34,6 +34,9 @@ func (b *builder) flooding(id string) {
 	// Unknown destinations are behind the gateway, but for the gateway itself.
 	if here := b.w.attachment(gw, b.n.ID); here != 0 {
 		add(prioUnknownGW, toAll, fromHere, inPort(here))
+	}
+	if b.w.returnsAt(gw, b.n.ID) {
+		add(prioUnknownGW, toAll, fromHere, reg(RegSender, gw.Num))
 	}
 	// From here it is the same flow as without a gateway, so that one change turns flooding off or
 	// on together with the copies that belong to it (Phases).
@@ -52,11 +55,14 @@ func floodGroups(label uint32) (local, remote openflow.GroupID) {
 func (b *builder) members(id string, label uint32) {
 	local, remote := floodGroups(label)
 	var ports []openflow.PortNo
-	nodes := map[string]bool{}
+	nodes, next := map[string]bool{}, map[openflow.PortNo]openflow.TableID{}
 	for _, p := range b.w.members[id] {
 		for _, a := range p.Status.Attachments {
 			if a.Node == b.n.ID {
 				ports = append(ports, a.OFPort)
+				if next[a.OFPort] = TableOutput; b.w.divertsIn(p.ID) && b.w.attachment(p, b.n.ID) != 0 {
+					next[a.OFPort] = TableTapIn
+				}
 			} else if b.w.nodes[a.Node] != nil {
 				nodes[a.Node] = true
 			}
@@ -65,7 +71,7 @@ func (b *builder) members(id string, label uint32) {
 	sort.Slice(ports, func(i, j int) bool { return ports[i] < ports[j] })
 	var toPorts, toNodes []openflow.Bucket
 	for _, p := range ports {
-		toPorts = append(toPorts, bucket(set(RegOut, uint32(p)), openflow.Resubmit{Port: openflow.PortInPort, Table: TableOutput}))
+		toPorts = append(toPorts, bucket(set(RegOut, uint32(p)), openflow.Resubmit{Port: openflow.PortInPort, Table: next[p]}))
 	}
 	if b.n.TunnelPort != 0 {
 		for _, n := range sortedKeys(nodes) {
@@ -107,7 +113,7 @@ func (b *builder) floodProgram(id string, network uint32) []openflow.Action {
 	for _, monitor := range b.stages(f) {
 		s, label := f.stages[monitor], b.w.labels[MonitorLabel(monitor)]
 		program = append(program, set(RegStage, label))
-		b.floodFlow(floodSkip, Cookie(KindNetwork, network), nil, network, label, 0, reg(RegSeenBy, label))
+		b.floodFlow(floodSkip, Cookie(KindNetwork, network), nil, network, label, 0, seenBy(label))
 		b.floodFlow(floodSkip, Cookie(KindNetwork, network), nil, network, label, 0, reg(RegCopied, label))
 		lookup := func(target uint32) {
 			program = append(program, set(RegTarget, target), openflow.Resubmit{Port: openflow.PortInPort, Table: TableFlood})
@@ -162,12 +168,18 @@ func (b *builder) floodCube(r cubeRef) {
 	}
 	var first *Tap
 	for target, t := range c.taps {
+		if !b.w.inForce(t) {
+			continue
+		}
 		if len(c.taps) == 1 && b.w.loneCubes(f, s, target, b.n.ID) {
 			return
 		}
 		if first == nil || t.Num < first.Num {
 			first = t
 		}
+	}
+	if first == nil {
+		return
 	}
 	b.floodFlow(tapPriority(0), Cookie(KindTap, first.Num), copyOf(label), network, label, -1, c.match...)
 }
@@ -191,10 +203,13 @@ func (b *builder) lone(p *Port, stage, network uint32) {
 	if here := b.w.attachment(p, b.n.ID); here != 0 {
 		b.floodFlow(floodSender, Cookie(KindNetwork, network), nil, network, stage, int64(p.Num), inPort(here))
 	}
+	if b.w.returnsAt(p, b.n.ID) {
+		b.floodFlow(floodSender, Cookie(KindNetwork, network), nil, network, stage, int64(p.Num), reg(RegSender, p.Num))
+	}
 	for _, id := range sortedKeys(b.w.tapsBySrc[p.ID]) {
 		t := b.w.tapsBySrc[p.ID][id]
 		label := b.w.labels[MonitorLabel(t.Dst)]
-		if !t.Enabled || label == 0 {
+		if !b.w.inForce(t) {
 			continue
 		}
 		kind, actions := KindTapFlood, []openflow.Action(nil)
@@ -224,24 +239,47 @@ func (b *builder) flooded(p *Port, t *Tap) (ms []openflow.Match) {
 	for _, c := range t.in {
 		for _, fields := range b.goingTo(p, c) {
 			fields, ok := b.throughTunnel(p, fields)
-			if ok && c.InPort != "" {
-				from := b.w.peer(p, c.InPort)
-				if from == nil || b.w.attachment(from, b.n.ID) == 0 {
-					continue // entered elsewhere, flooded from there
-				}
-				fields, ok = conjunction(fields, []openflow.MatchField{inPort(b.w.attachment(from, b.n.ID))})
-			}
 			if !ok {
 				continue
 			}
-			// Cubes that differ in what is settled here become one.
-			if m := match(fields...); !seen[matchKey(m)] {
-				seen[matchKey(m)] = true
-				ms = append(ms, m)
+			for _, way := range b.enteringHere(p, c.InPort) {
+				m, ok := conjunction(fields, way)
+				// Cubes that differ in what is settled here become one.
+				if ok && !seen[matchKey(m)] {
+					seen[matchKey(m)] = true
+					ms = append(ms, m)
+				}
 			}
 		}
 	}
 	return ms
+}
+
+// enteringHere gives the ways in which a frame that is flooded from here shows that it entered by a
+// port: its number, or its MAC in what a monitor gives back. One that entered elsewhere is flooded
+// from there.
+func (b *builder) enteringHere(target *Port, port string) (ways [][]openflow.MatchField) {
+	if port == "" {
+		return [][]openflow.MatchField{nil}
+	}
+	from := b.w.peer(target, port)
+	if from == nil {
+		return nil
+	}
+	if here := b.w.attachment(from, b.n.ID); here != 0 {
+		ways = append(ways, []openflow.MatchField{inPort(here)})
+	}
+	return append(ways, b.givenBack(from)...)
+}
+
+// givenBack gives the ways in which a frame shows that it is one of a port's and was given back here.
+func (b *builder) givenBack(from *Port) (ways [][]openflow.MatchField) {
+	for _, entrance := range b.w.entrances(from.Network, b.n.ID) {
+		for _, m := range b.w.addresses(from) {
+			ways = append(ways, []openflow.MatchField{inPort(entrance), mac(openflow.FieldEthSrc, m)})
+		}
+	}
+	return ways
 }
 
 // throughTunnel settles what a contract says of the tunnel by which a flooded frame will reach

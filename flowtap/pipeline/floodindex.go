@@ -36,7 +36,8 @@ type hold struct {
 	cubes   map[cubeRef]*Tap
 	forced  []string // monitors, once a contract
 	tapped  []string // monitors of enabled contracts, once a contract
-	seen    []string // monitors of those on sent frames
+	seen    []string // monitors of those that copy sent frames
+	diverts []string // monitors of redirects, once a contract
 }
 
 // index enters a port's contracts.
@@ -51,7 +52,9 @@ func (w *World) index(p *Port) {
 			continue
 		}
 		h.tapped = append(h.tapped, t.Dst)
-		if len(t.out) > 0 {
+		if t.Action == flowtap.Redirect {
+			h.diverts = append(h.diverts, t.Dst)
+		} else if len(t.out) > 0 {
 			h.seen = append(h.seen, t.Dst)
 		}
 		if len(t.in) == 0 || p.Status.Node == "" {
@@ -87,6 +90,15 @@ func (w *World) enter(port string, h *hold, by int) {
 	}
 	for _, m := range h.seen {
 		count(w.seen, h.network, m, by)
+	}
+	for _, m := range h.diverts {
+		count(w.divertedTo, m, h.network, by)
+		if w.diverted[h.network] == nil {
+			w.diverted[h.network] = map[string]map[string]int{}
+		}
+		if count(w.diverted[h.network], m, port, by); len(w.diverted[h.network]) == 0 {
+			delete(w.diverted, h.network)
+		}
 	}
 	f := w.floods[h.network]
 	if f == nil {
@@ -188,13 +200,19 @@ func (f *flood) crowded() bool { return f.alone > maxAlone }
 // alone reports whether a target's contracts towards a stage's monitor are decided for it alone on
 // a node: where one frees nobody else, its own frames must not be copied to it.
 func (w *World) aloneAt(f *flood, s *stage, target, node string) bool {
-	return s.forced[target] > 0 || s.single[target] > 0 && !f.crowded() && w.attachment(w.ports[target], node) != 0
+	return s.forced[target] > 0 || s.single[target] > 0 && !f.crowded() && w.sendsAt(w.ports[target], node)
 }
 
 // loneCubes reports whether the matches that only this target of a stage has are decided for it
 // alone on a node, and so not together with others'.
 func (w *World) loneCubes(f *flood, s *stage, target, node string) bool {
-	return w.aloneAt(f, s, target, node) && w.attachment(w.ports[target], node) != 0
+	return w.aloneAt(f, s, target, node) && w.sendsAt(w.ports[target], node)
+}
+
+// sendsAt reports whether frames of a port may be flooded from a node: it is there, or a monitor gives
+// them back there.
+func (w *World) sendsAt(p *Port, node string) bool {
+	return w.attachment(p, node) != 0 || w.returnsAt(p, node)
 }
 
 // unitsOfFlood gives the parts of flooding that a target's contracts, or its place, have to do with.

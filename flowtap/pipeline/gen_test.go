@@ -119,7 +119,11 @@ func (d draws) putPort(l *lab, k, i int) []Unit {
 }
 
 func (d draws) putMonitor(l *lab, id string) []Unit {
-	return l.put(id, topology.Port{Kind: topology.KindMonitor, Interface: id}, d.where(l, id))
+	p := topology.Port{Kind: topology.KindMonitor, Interface: id}
+	if d.chance(25) {
+		p.ReturnPort = one(d, monitors...)
+	}
+	return l.put(id, p, d.where(l, id))
 }
 
 // targets gives the ids of ports that can have contracts, and of monitors.
@@ -166,7 +170,7 @@ func (d draws) putTap(l *lab) []Unit {
 	}
 	id := fmt.Sprintf("t%d", d.n(12))
 	t := flowtap.Tap{Src: src, Dst: one(d, mons...), Match: m, Direction: one(d, flowtap.In, flowtap.Out, flowtap.Both, flowtap.Both),
-		Action: flowtap.Forward, Priority: one(d, 0, 5, 10, 1000), Enabled: !d.chance(8), FailMode: "closed"}
+		Action: one(d, flowtap.Forward, flowtap.Forward, flowtap.Redirect), Priority: one(d, 0, 5, 10, 1000), Enabled: !d.chance(8), FailMode: "closed"}
 	if strings.HasPrefix(text, "table=") {
 		t.Direction = flowtap.Both
 	}

@@ -18,10 +18,20 @@ const (
 // that was flooded has its copies already; one that was sent to a single port has not.
 const LabelFlooded = 1 << 23
 
+// LabelReturned is set in a network's tunnel label for frames that a monitor gave back and that go
+// to one port without further contracts, and in a via label for those that were flooded and go back
+// to the monitor's targets alone. A via label with both marks is for flooded frames of the network's
+// anonymous target, which their MAC does not give away.
+const LabelReturned = 1 << 22
+
 // Label keys, as kept in the store: one 24-bit number each.
 func NetworkLabel(network string) string       { return "net/" + network }
 func MonitorLabel(port string) string          { return "dst/" + port }
 func SeenLabel(network, monitor string) string { return "seen/" + network + "/" + monitor }
+
+// ViaLabel is for frames that a monitor gave back, which differs from having seen a copy: only the
+// former satisfies a redirect.
+func ViaLabel(network, monitor string) string { return "via/" + network + "/" + monitor }
 
 // networkByLabel finds the network that has a label, "" for none.
 func (w *World) networkByLabel(label uint32) string {
@@ -52,10 +62,13 @@ const (
 	KindInject   Kind = 10 // what a monitor sends is dropped; object: port of the monitor
 	KindTap      Kind = 11 // a contract's copies; object: tap
 	KindTapSeen  Kind = 12 // a contract's frames that its destination has seen; object: tap
-	KindTapFlood Kind = 13 // copies of flooded frames for contracts of one network; object: destination label
+	KindTapFlood Kind = 13 // flooded frames that another contract of the target governs; object: tap
 	KindProbe    Kind = 14
 	KindSentinel Kind = 15 // object: round
 	KindEpoch    Kind = 16
+	KindReturn   Kind = 17 // what a monitor gives back or answers within a contract; object: tap
+	KindDivert   Kind = 18 // flooded frames that a redirect keeps from its target; object: tap
+	KindTransit  Kind = 19 // a network's forwarding on a node that has none of its members; object: port or network label
 )
 
 // Cookie builds owner(16) | kind(8) | reserved(8) | object(32).
@@ -68,12 +81,14 @@ func Ours(cookie uint64) (k Kind, object uint32, ok bool) {
 	return Kind(cookie >> 40), uint32(cookie), cookie>>48 == Owner
 }
 
-// Groups have no cookie: ours are told by their range, 0xf1000000 to 0xf3ffffff.
+// Groups have no cookie: ours are told by their range, 0xf1000000 to 0xf5ffffff.
 const (
 	groupCopy        = 0xf1000000 // plus the monitor's label
 	groupFloodLocal  = 0xf2000000 // plus the network's label
 	groupFloodRemote = 0xf3000000 // plus the network's label
+	groupBackLocal   = 0xf4000000 // plus the via label
+	groupBackRemote  = 0xf5000000 // plus the via label
 )
 
 // OurGroup reports whether a group id is in our range.
-func OurGroup(id openflow.GroupID) bool { return id >= groupCopy && id < 0xf4000000 }
+func OurGroup(id openflow.GroupID) bool { return id >= groupCopy && id < 0xf6000000 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/flowtap/flowtap/flowtap"
 	"github.com/flowtap/flowtap/openflow/ofsim"
+	"github.com/flowtap/flowtap/topology"
 )
 
 var interleavingCases = flag.Int("interleaving.cases", 600, "worlds that TestInterleaving changes four times each; a tenth of it with -short or the race detector")
@@ -73,11 +74,14 @@ func TestInterleaving(t *testing.T) {
 //   - a frame is lost, or goes where it would before or after, unless both are the same;
 //   - a monitor to which contracts of the network lead, before or after, gets a frame that is not
 //     due, or twice: the sender's switch and the receiver's may be of different times;
-//   - what a port sends that neither world has contracts for is nobody's concern.
+//   - what a port sends that neither world has contracts for is nobody's concern;
+//   - a frame that some redirect has, before or after, is lost, or given back into a world that did not
+//     send it away: it may be delivered twice.
 //
 // What may not: a frame of a contract that both worlds have is delivered, or was sent and is
 // delivered to anybody, while the monitor gets nothing, unless the monitor itself was unplugged
-// from where it was; a port that is new is served before its contracts are.
+// from where it was; a frame that a redirect has in both worlds gets past before a monitor gave it
+// back; a port that is new is served before its contracts are.
 type transit struct {
 	before, after *World
 	fabric        *ofsim.Fabric
@@ -91,15 +95,15 @@ func (x transit) String() string {
 // look sends frames from random ports.
 func (x transit) look(rt *rapid.T, d draws, n int) int {
 	senders := attachments(x.after)
-	if len(senders) == 0 {
+	if len(senders) == 0 || x.mixed() {
 		return 0
 	}
 	for range n {
 		s := one(d, senders...)
 		fr := d.frame(x.after, s.p)
-		r, err := x.fabric.Inject(x.after.Node(s.at.Node).DatapathID, s.at.OFPort, fr.bytes)
+		r, direct, err := inject(x.fabric, x.after, s, fr)
 		if err == nil {
-			err = x.judge(s, fr, r)
+			err = x.judge(s, fr, r, direct)
 		}
 		if err != nil {
 			rt.Fatalf("%v\n%s\n%s sends from %s:%d %v\n%s", err, x, s.p.ID, s.at.Node, s.at.OFPort, fr, r.Trace())
@@ -108,33 +112,38 @@ func (x transit) look(rt *rapid.T, d draws, n int) int {
 	return n
 }
 
-func (x transit) judge(s sender, fr frame, r ofsim.Result) error {
-	got, served := map[place]int{}, map[string]bool{}
-	who := portsByPlace(x.after)
-	for _, d := range r.Deliveries {
+func (x transit) judge(s sender, fr frame, r ofsim.Result, direct int) error {
+	got, served, past := map[place]int{}, map[string]bool{}, map[string]bool{}
+	who, given := portsByPlace(x.after), x.given()
+	for i, d := range r.Deliveries {
 		at := place{d.DPID, d.Port}
 		if !bytes.Equal(d.Frame, fr.bytes) {
 			return fmt.Errorf("delivered altered at %v", at)
 		}
 		if got[at]++; slices.Contains(monitors, who[at]) {
-			if !x.may(s.p.Network, who[at]) {
+			if !x.may(s.p.Network, who[at]) && s.p.Kind != topology.KindMonitor {
 				return fmt.Errorf("monitor %s got a frame of a network that no contract leads to it from", who[at])
 			}
 			continue
 		}
-		served[who[at]] = true
-		if got[at] > 1 {
+		served[who[at]], past[who[at]] = true, past[who[at]] || i < direct
+		if got[at] > 1 && !given {
 			return fmt.Errorf("%s got it twice", who[at])
 		}
-		if p := x.after.Port(who[at]); p.Network != s.p.Network {
+		if p := x.after.Port(who[at]); p.Network != s.p.Network && s.p.Kind != topology.KindMonitor {
 			return fmt.Errorf("%s of another network got it", p.ID)
 		}
-		if who[at] == s.p.ID && at == (oracle{x.after}).place(s.at) {
+		// A monitor that gives a frame back whose MAC nobody is known by may be taken to speak for another.
+		known := (oracle{x.after}).owner(s.p.Network, fr.view.EthSrc) == s.p
+		if who[at] == s.p.ID && at == (oracle{x.after}).place(s.at) && (known || !given) {
 			return fmt.Errorf("%s got its own frame", s.p.ID)
 		}
 	}
-	if s.p.Kind == "monitor" && len(r.Deliveries) > 0 {
-		return fmt.Errorf("a monitor's frame left it")
+	if s.p.Kind == topology.KindMonitor {
+		if len(r.Deliveries) > 0 && !given {
+			return fmt.Errorf("a monitor's frame left it")
+		}
+		return nil
 	}
 	for at := range x.steady(s, fr) {
 		if got[at] == 0 {
@@ -143,6 +152,9 @@ func (x transit) judge(s sender, fr frame, r ofsim.Result) error {
 	}
 	if len(served) == 0 {
 		return nil
+	}
+	if err := x.escaped(s, fr, past); err != nil {
+		return err
 	}
 	if !x.passed(x.before, s, fr) && !x.passed(x.after, s, fr) {
 		return fmt.Errorf("guard lets a frame pass that it never should")
@@ -154,6 +166,10 @@ func (x transit) judge(s sender, fr frame, r ofsim.Result) error {
 	unseen := func(port string, dir flowtap.Direction) error {
 		due := x.due(port, dir, s, fr)
 		for _, d := range due {
+			// Nothing is sent out of the port by which it was just given back.
+			if back := (oracle{x.after}).monitorOf(d); back != nil && back.ID != d && copied[back.ID] {
+				return nil
+			}
 			if copied[d] || x.unplugged(d) {
 				return nil
 			}
@@ -177,6 +193,77 @@ func (x transit) judge(s sender, fr frame, r ofsim.Result) error {
 	return nil
 }
 
+// mixed reports whether a monitor of redirects has contracts of several networks, before or after. The
+// API refuses that; but when a monitor passes from one network to another at once, what it had of the
+// one may come back into the other meanwhile.
+func (x transit) mixed() bool {
+	networks, redirects := map[string]string{}, map[string]bool{}
+	mixed := map[string]bool{}
+	for _, w := range []*World{x.before, x.after} {
+		for _, id := range w.Taps() {
+			t, e := w.Tap(id), oracle{w}.entrance(w.Tap(id).Dst)
+			n := w.networkOf(t)
+			redirects[e] = redirects[e] || t.Action == flowtap.Redirect
+			mixed[e] = mixed[e] || networks[e] != "" && networks[e] != n
+			networks[e] = n
+		}
+	}
+	for e := range mixed {
+		if mixed[e] && redirects[e] {
+			return true
+		}
+	}
+	return false
+}
+
+// given reports whether redirects to any monitor exist, before or after.
+func (x transit) given() bool {
+	for _, w := range []*World{x.before, x.after} {
+		for _, id := range w.Taps() {
+			if t := w.Tap(id); t.Enabled && t.Action == flowtap.Redirect {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// escaped says who was served, before any monitor gave the frame back, although redirects of both
+// worlds have it.
+func (x transit) escaped(s sender, fr frame, past map[string]bool) error {
+	for port, was := range past {
+		if !was || port == s.p.ID {
+			continue
+		}
+		for who, dir := range map[string]flowtap.Direction{s.p.ID: flowtap.Out, port: flowtap.In} {
+			if x.redirects(who, dir, s, fr) {
+				return fmt.Errorf("%s got it past a redirect of what %s has %s", port, who, dir)
+			}
+		}
+	}
+	return nil
+}
+
+// redirects reports whether redirects govern a frame that a port sends or is delivered, in both
+// worlds and however the frame travels.
+func (x transit) redirects(port string, dir flowtap.Direction, s sender, fr frame) bool {
+	for _, w := range []*World{x.before, x.after} {
+		p := w.Port(port)
+		if p == nil || len(p.Status.Attachments) == 0 {
+			if w == x.before {
+				continue // new: all that matters is how it will be
+			}
+			return false
+		}
+		for _, v := range x.views(w, dir, s, p, fr) {
+			if t := (oracle{w}).governing(p, dir, v); t == nil || t.Action != flowtap.Redirect {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // steady gives the places to which a frame goes before and after, where nothing about sender and
 // place has changed.
 func (x transit) steady(s sender, fr frame) map[place]bool {
@@ -184,11 +271,14 @@ func (x transit) steady(s sender, fr frame) map[place]bool {
 	if old == nil || !slices.Contains(old.Status.Attachments, s.at) || old.Num != s.p.Num {
 		return nil
 	}
+	if x.given() {
+		return nil
+	}
 	was, is := oracle{x.before}.judge(old, s.at.Node, fr), oracle{x.after}.judge(s.p, s.at.Node, fr)
 	both := map[place]bool{}
 	for at := range was.receivers {
 		id := portsByPlace(x.before)[at]
-		if p := x.after.Port(id); is.receivers[at] && p != nil && p.Num == x.before.Port(id).Num {
+		if p := x.after.Port(id); is.receivers[at] > 0 && p != nil && p.Num == x.before.Port(id).Num {
 			both[at] = true
 		}
 	}
@@ -207,24 +297,30 @@ func (x transit) due(port string, dir flowtap.Direction, s sender, fr frame) (ds
 			return nil
 		}
 		for _, v := range x.views(w, dir, s, p, fr) {
-			d := oracle{w}.governing(p, dir, v)
-			if d == "" {
+			t := oracle{w}.governing(p, dir, v)
+			if t == nil {
 				return nil
 			}
-			ds = append(ds, d)
+			ds = append(ds, t.Dst)
 		}
 	}
 	return ds
 }
 
-// views gives the ways in which a contract of p may see a frame.
-func (x transit) views(w *World, dir flowtap.Direction, s sender, p *Port, fr frame) []flowtap.Frame {
-	o, v := oracle{w}, fr.view
-	from := w.Port(s.p.ID)
-	v.InPort = s.p.ID
-	if from != nil {
-		v.Metadata = uint64(from.Metadata)
+// views gives the ways in which a contract of p may see a frame: with the sender's metadata of before
+// or after.
+func (x transit) views(w *World, dir flowtap.Direction, s sender, p *Port, fr frame) (vs []flowtap.Frame) {
+	for _, world := range []*World{x.before, x.after} {
+		if from := world.Port(s.p.ID); from != nil {
+			vs = append(vs, x.viewsWith(w, uint64(from.Metadata), dir, s, p, fr)...)
+		}
 	}
+	return vs
+}
+
+func (x transit) viewsWith(w *World, metadata uint64, dir flowtap.Direction, s sender, p *Port, fr frame) []flowtap.Frame {
+	o, v := oracle{w}, fr.view
+	v.InPort, v.Metadata = s.p.ID, metadata
 	if owner := o.owner(s.p.Network, v.EthDst); owner != nil {
 		v.ToPort = owner.ID
 	}
@@ -234,9 +330,12 @@ func (x transit) views(w *World, dir flowtap.Direction, s sender, p *Port, fr fr
 	v.ToPort = p.ID
 	vs := []flowtap.Frame{v}
 	for _, a := range p.Status.Attachments {
-		if a.Node != s.at.Node {
+		for _, node := range w.Nodes() { // a monitor may have given it back anywhere
+			if node == a.Node || node != s.at.Node && !x.given() {
+				continue
+			}
 			remote := v
-			o.tunnel(&remote, p.Network, s.at.Node, a.Node)
+			o.tunnel(&remote, p.Network, node, a.Node)
 			vs = append(vs, remote)
 			remote.InPort, remote.Metadata = "", 0
 			if from := o.owner(p.Network, v.EthSrc); from != nil {

@@ -156,6 +156,9 @@ func describe(w *World) string {
 		for _, a := range p.Status.Attachments {
 			fmt.Fprintf(&b, " %s:%d", a.Node, a.OFPort)
 		}
+		if p.ReturnPort != "" {
+			fmt.Fprintf(&b, ", gives back by %s", p.ReturnPort)
+		}
 		if len(p.Status.LearnedMACs)+len(p.Status.LearnedIPs) > 0 {
 			fmt.Fprintf(&b, ", learned %v %v", p.Status.LearnedMACs, p.Status.LearnedIPs)
 		}
@@ -163,7 +166,7 @@ func describe(w *World) string {
 	}
 	for _, id := range w.Taps() {
 		t := w.Tap(id)
-		fmt.Fprintf(&b, "tap %s: %s -> %s %q %s priority %d enabled %v\n", id, t.Src, t.Dst, t.Match, t.Direction, t.Priority, t.Enabled)
+		fmt.Fprintf(&b, "tap %s: %s %s -> %s %q %s priority %d enabled %v\n", id, t.Action, t.Src, t.Dst, t.Match, t.Direction, t.Priority, t.Enabled)
 	}
 	for _, key := range sortedKeys(w.labels) {
 		fmt.Fprintf(&b, "label %s = %#x\n", key, w.labels[key])

@@ -14,7 +14,7 @@ func (b *builder) monitor(p *Port) {
 	cookie := Cookie(KindMonitor, p.Num)
 	here := b.w.attachment(p, b.n.ID)
 	if here != 0 {
-		b.flow(openflow.Flow{Table: TableClassify, Priority: prioClassify, Cookie: Cookie(KindInject, p.Num), Match: match(inPort(here))})
+		b.entrance(p, here)
 		b.fromTunnel(label, cookie, TableDeliver, set(RegDeliver, label))
 		b.flow(openflow.Flow{Table: TableDeliver, Priority: prioClassify, Cookie: cookie,
 			Match: match(reg(RegDeliver, label)), Apply: []openflow.Action{openflow.Output{Port: here}}})
@@ -22,6 +22,20 @@ func (b *builder) monitor(p *Port) {
 	if b.w.copiesFrom(b.n.ID, p.ID) {
 		b.group(copyGroup(label), b.towards(p, here, label)...)
 	}
+}
+
+// entrance lets in what contracts redirected to a monitor that gives frames back here, and nothing else.
+func (b *builder) entrance(p *Port, here openflow.PortNo) {
+	drop := openflow.Flow{Table: TableClassify, Priority: prioInject, Cookie: Cookie(KindInject, p.Num), Match: match(inPort(here))}
+	b.flow(drop)
+	network := b.w.labels[NetworkLabel(b.w.networkAt(p.ID))]
+	if network == 0 {
+		return
+	}
+	b.flow(openflow.Flow{Table: TableClassify, Priority: prioClassify, Cookie: Cookie(KindMonitor, p.Num), Match: match(inPort(here)),
+		Apply: []openflow.Action{set(RegNetwork, network)}, Goto: TableComeback})
+	drop.Table, drop.Priority = TableAnswer, prioMiss
+	b.flow(drop)
 }
 
 // towards gives the bucket that takes a copy to a monitor: none while it is nowhere.

@@ -1,8 +1,11 @@
 package pipeline
 
 import (
+	"fmt"
 	"net/netip"
+	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/flowtap/flowtap/flowtap"
 	"github.com/flowtap/flowtap/openflow"
@@ -17,26 +20,30 @@ type place struct {
 
 // A verdict is what must become of one frame. It follows from the plan's words, not from flows:
 //
-//   - a monitor's frames go nowhere, a guarded port's forged ones neither;
+//   - a guarded port's forged frames go nowhere;
 //   - a known destination gets the frame where it is active; an unknown one is behind the gateway
 //     in use, if there is one; everything else is flooded to all members, wherever they are
 //     attached; nobody gets what bears his own address or what he sent;
 //   - of a port's contracts in a direction the one with the highest priority that has the frame
 //     governs it. Each monitor that the sender's governing contract (out), or that of another port that
-//     receives it (in), leads to, gets one copy.
+//     receives it (in), leads to, gets one copy; if it redirects, the port's part ends there;
+//   - every monitor gives back what it gets, by its entrance (comeBack), as an inline appliance does.
+//     What was redirected goes on from there, everything else goes nowhere.
 //
 // What a contract says of the sender (in_port, metadata) is known by MAC where the frame reaches its
 // target by tunnel alone, and truly where it is flooded, which is decided where it enters.
 type verdict struct {
-	receivers map[place]bool
+	receivers map[place]int
 	// mayReceive: a second place of the sender itself, while it is in two.
 	mayReceive map[place]bool
-	copies     map[string]bool // monitors
+	copies     map[string]int // by monitor
 	// mayCopy: a target that a flooded frame was sent to, and that did not get it because it bears
 	// the target's own address, which only a port without security can forge.
 	mayCopy map[string]bool
 	// sender and receiver contracts in force, by port: what the interleaving test compares.
 	governs map[governed]string // monitor
+	// vague: whether a monitor gives a frame back hangs on one that it may or may not have had.
+	vague bool
 }
 
 // governed names a port and a direction.
@@ -179,16 +186,58 @@ func (o oracle) active(p *Port) place {
 	return o.place(topology.Attachment{Node: p.Status.Node, OFPort: p.Status.OFPort})
 }
 
-// governing gives the monitor that port p's contracts in a direction lead a frame to.
-func (o oracle) governing(p *Port, dir flowtap.Direction, v flowtap.Frame) (monitor string) {
-	top := -1
+// governing gives the contract of port p that governs a frame in a direction; nil for none.
+func (o oracle) governing(p *Port, dir flowtap.Direction, v flowtap.Frame) (governs *Tap) {
 	for _, id := range o.w.Taps() {
 		t := o.w.Tap(id)
-		if t.Src == p.ID && t.Enabled && t.Priority > top && o.has(t, dir, v) {
-			top, monitor = t.Priority, t.Dst
+		if t.Src == p.ID && o.inForce(t) && (governs == nil || t.Priority > governs.Priority) && o.has(t, dir, v) {
+			governs = t
 		}
 	}
+	return governs
+}
+
+// entrance is the port by which a monitor gives frames back.
+func (o oracle) entrance(monitor string) string {
+	if m := o.w.Port(monitor); m != nil && m.ReturnPort != "" {
+		return m.ReturnPort
+	}
 	return monitor
+}
+
+// monitorOf is the monitor that gives frames back by an entrance: the first that names it, else the
+// port itself.
+func (o oracle) monitorOf(entrance string) (first *Port) {
+	for _, id := range o.w.Ports() {
+		if p := o.w.Port(id); p.Kind == topology.KindMonitor && o.entrance(id) == entrance && (first == nil || first.ID == entrance || id != entrance && p.Num < first.Num) {
+			first = p
+		}
+	}
+	return first
+}
+
+// networkOf is the one network that may come in by an entrance: of those with redirects to its monitor
+// the first.
+func (o oracle) networkOf(entrance string) (first string) {
+	m := o.monitorOf(entrance)
+	for _, id := range o.w.Taps() {
+		t := o.w.Tap(id)
+		p := o.w.Port(t.Src)
+		if t.Enabled && t.Action == flowtap.Redirect && p != nil && m != nil && t.Dst == m.ID && (first == "" || p.Network < first) {
+			first = p.Network
+		}
+	}
+	return first
+}
+
+// inForce: an enabled contract whose monitor's entrance is for no other network, or monitor.
+func (o oracle) inForce(t *Tap) bool {
+	e := o.entrance(t.Dst)
+	n, p := o.networkOf(e), o.w.Port(t.Src)
+	if n != "" && (o.monitorOf(e) == nil || o.monitorOf(e).ID != t.Dst) {
+		return false
+	}
+	return t.Enabled && p != nil && o.w.Port(t.Dst) != nil && (n == p.Network || n == "" && t.Action != flowtap.Redirect)
 }
 
 // has says whether a contract has a frame in a direction.
@@ -209,98 +258,373 @@ func oneWay(m flowtap.Match) bool {
 	return s == "table=in" || s == "table=out"
 }
 
+// A journey is one frame's way, with what it has left to do.
+type journey struct {
+	oracle
+	*verdict
+	network string
+	f       frame
+	held    []string // monitors that have the frame to give back
+}
+
 // judge says what must become of a frame that port p sends from node.
 func (o oracle) judge(p *Port, node string, f frame) verdict {
-	v := verdict{receivers: map[place]bool{}, mayReceive: map[place]bool{}, copies: map[string]bool{}, mayCopy: map[string]bool{}, governs: map[governed]string{}}
-	if p.Kind == topology.KindMonitor || !o.passes(p, f) {
+	v := verdict{receivers: map[place]int{}, mayReceive: map[place]bool{}, copies: map[string]int{}, mayCopy: map[string]bool{}, governs: map[governed]string{}}
+	if p.Kind != topology.KindMonitor && !o.passes(p, f) {
 		return v
 	}
-	copyTo := func(to map[string]bool, monitor string) {
-		if m := o.w.Port(monitor); m != nil && m.Status.Node != "" {
-			to[monitor] = true
+	j := &journey{oracle: o, verdict: &v, network: p.Network, f: f}
+	if p.Kind == topology.KindMonitor {
+		j.in(p, node)
+	} else {
+		j.sent(p, node)
+	}
+	for n := 0; len(j.held) > 0; n++ {
+		if n > 50 {
+			panic(fmt.Sprintf("a frame without end\n%s%s from %s %v held %v", describe(o.w), p.ID, node, f, j.held))
 		}
-	}
-	sent := f.view
-	sent.InPort, sent.Metadata = p.ID, uint64(p.Metadata)
-	owner := o.owner(p.Network, sent.EthDst)
-	if owner != nil {
-		sent.ToPort = owner.ID
-	}
-	if d := o.governing(p, flowtap.Out, sent); d != "" {
-		v.governs[governed{p.ID, flowtap.Out}] = d
-		copyTo(v.copies, d)
-	}
-	gw := o.gatewayOf(p.Network)
-	switch {
-	case !f.multicast() && owner != nil:
-		o.deliver(&v, p, node, owner, sent, f, copyTo)
-	case !f.multicast() && gw != nil && gw != p:
-		o.deliver(&v, p, node, gw, sent, f, copyTo)
-	default:
-		o.flood(&v, p, node, sent, f, copyTo)
+		m := j.held[0]
+		j.held = j.held[1:]
+		if e := o.w.Port(o.entrance(m)); e != nil && e.Kind == topology.KindMonitor && e.Status.Node != "" {
+			j.in(e, e.Status.Node)
+		}
 	}
 	return v
 }
 
+// toMonitor has a monitor get the frame, if it is anywhere. A switch does not send a frame out of the
+// port that it came in by, as when a monitor's port is another one's entrance.
+func (j *journey) toMonitor(monitor string, x pass, node string) {
+	if m := j.w.Port(monitor); m != nil && m.Status.Node != "" && !(x.entrance == monitor && x.node == node) {
+		j.copies[monitor]++
+		j.held = append(j.held, monitor)
+	}
+}
+
+func (j *journey) mayBeCopied(monitor string) {
+	if m := j.w.Port(monitor); m != nil && m.Status.Node != "" {
+		j.mayCopy[monitor] = true
+		j.vague = j.vague || j.networkOf(j.entrance(monitor)) != ""
+	}
+}
+
+// A pass is what has happened to a frame so far: the monitor that has had a copy (seen), or that gave
+// it back after it had left its sender (via).
+type pass struct {
+	from      *Port // sender; nil where it cannot be told
+	node      string
+	here      bool // it entered on node, by the sender's port
+	seen, via string
+	entrance  string // by which it was given back
+	view      flowtap.Frame
+}
+
+func (j *journey) sent(p *Port, node string) {
+	x := pass{from: p, node: node, here: true, view: j.view(p)}
+	x.view.Metadata = uint64(p.Metadata)
+	if t := j.governing(p, flowtap.Out, x.view); t != nil {
+		j.governs[governed{p.ID, flowtap.Out}] = t.Dst
+		j.toMonitor(t.Dst, x, node)
+		if t.Action == flowtap.Redirect {
+			return
+		}
+		x.seen = t.Dst
+	}
+	j.route(x)
+}
+
+// view is the frame with the names of its endpoints.
+func (j *journey) view(from *Port) flowtap.Frame {
+	v := j.f.view
+	if from != nil {
+		v.InPort, v.Metadata = from.ID, uint64(from.Metadata)
+	}
+	if owner := j.owner(j.network, v.EthDst); owner != nil {
+		v.ToPort = owner.ID
+	}
+	return v
+}
+
+func (j *journey) route(x pass) {
+	owner, gw := j.owner(j.network, j.f.view.EthDst), j.gatewayOf(j.network)
+	switch {
+	case !j.f.multicast() && owner != nil:
+		j.deliver(x, owner)
+	case !j.f.multicast() && gw != nil && gw != x.from:
+		j.deliver(x, gw)
+	default:
+		j.flood(x)
+	}
+}
+
 // deliver sends a frame to one port.
-func (o oracle) deliver(v *verdict, p *Port, node string, to *Port, sent flowtap.Frame, f frame, copyTo func(map[string]bool, string)) {
-	if to.Status.Node == "" || o.bears(to, f) || to == p && node == p.Status.Node {
+func (j *journey) deliver(x pass, to *Port) {
+	if to.Status.Node == "" || j.bears(to, j.f) || to == x.from && x.here && x.node == to.Status.Node {
 		return
 	}
-	if to == p {
-		v.mayReceive[o.active(to)] = true
-		for _, t := range o.w.Taps() {
-			copyTo(v.mayCopy, o.w.Tap(t).Dst)
+	if to == x.from && x.here {
+		j.mayReceive[j.active(to)] = true
+		for _, t := range j.w.Taps() {
+			j.mayBeCopied(j.w.Tap(t).Dst)
 		}
 		return
 	}
-	v.receivers[o.active(to)] = true
-	sent.ToPort = to.ID
-	if to.Status.Node != node {
-		sent.InPort, sent.Metadata = "", 0
-		if from := o.owner(p.Network, sent.EthSrc); from != nil {
-			sent.InPort, sent.Metadata = from.ID, uint64(from.Metadata)
+	v := x.view
+	v.ToPort = to.ID
+	if to.Status.Node != x.node {
+		if !j.f.multicast() {
+			v.InPort, v.Metadata = "", 0
+			if from := j.owner(j.network, v.EthSrc); from != nil {
+				v.InPort, v.Metadata = from.ID, uint64(from.Metadata)
+			}
 		}
-		o.tunnel(&sent, p.Network, node, to.Status.Node)
+		j.tunnel(&v, j.network, x.node, to.Status.Node)
 	}
-	if d := o.governing(to, flowtap.In, sent); d != "" {
-		v.governs[governed{to.ID, flowtap.In}] = d
-		copyTo(v.copies, d)
+	t := j.governing(to, flowtap.In, v)
+	if t == nil {
+		j.receivers[j.active(to)]++
+		return
+	}
+	j.governs[governed{to.ID, flowtap.In}] = t.Dst
+	switch {
+	case x.via == t.Dst:
+		j.receivers[j.active(to)]++
+	case t.Action == flowtap.Redirect:
+		if x.seen != t.Dst { // else it has one already, and will give that back
+			j.toMonitor(t.Dst, x, to.Status.Node)
+		}
+	default:
+		j.receivers[j.active(to)]++
+		if x.seen != t.Dst {
+			j.toMonitor(t.Dst, x, to.Status.Node)
+		}
 	}
 }
 
 // flood sends a frame to all members but the sender.
-func (o oracle) flood(v *verdict, p *Port, node string, sent flowtap.Frame, f frame, copyTo func(map[string]bool, string)) {
-	for _, to := range o.members(p.Network) {
+func (j *journey) flood(x pass) {
+	copied := map[string]bool{x.seen: true, x.via: true}
+	var due []string
+	for _, to := range j.members(j.network) {
 		if to.Status.Node == "" {
 			continue
 		}
-		if to == p {
+		if to == x.from {
 			for _, a := range to.Status.Attachments {
-				if a.Node != node && !o.bears(to, f) {
-					v.mayReceive[o.place(a)] = true
+				if a.Node != x.node && x.here && !j.bears(to, j.f) {
+					j.mayReceive[j.place(a)] = true
 				}
 			}
 			continue
 		}
-		if !o.bears(to, f) {
-			for _, a := range to.Status.Attachments {
-				v.receivers[o.place(a)] = true
+		v := x.view
+		v.ToPort = to.ID
+		if to.Status.Node != x.node {
+			j.tunnel(&v, j.network, x.node, to.Status.Node)
+		}
+		t := j.governing(to, flowtap.In, v)
+		switch {
+		case j.bears(to, j.f):
+			if t != nil && !copied[t.Dst] {
+				j.mayBeCopied(t.Dst)
+			}
+			continue
+		case t != nil && !copied[t.Dst]:
+			copied[t.Dst] = true
+			due = append(due, t.Dst)
+		}
+		if t != nil {
+			j.governs[governed{to.ID, flowtap.In}] = t.Dst
+		}
+		// Where the port is decides anew whether a redirect keeps the frame from it.
+		for _, a := range to.Status.Attachments {
+			v := x.view
+			v.ToPort = to.ID
+			if a.Node != x.node {
+				v.InPort, v.Metadata = "", 0
+				if from := j.owner(j.network, v.EthSrc); from != nil {
+					v.InPort, v.Metadata = from.ID, uint64(from.Metadata)
+				}
+				j.tunnel(&v, j.network, x.node, a.Node)
+			}
+			if !j.divertsIn(to) {
+				j.receivers[j.place(a)]++
+			} else if t := j.governing(to, flowtap.In, v); t == nil || t.Action != flowtap.Redirect || x.via == t.Dst {
+				j.receivers[j.place(a)]++
 			}
 		}
-		got := sent
-		got.ToPort = to.ID
-		if to.Status.Node != node {
-			o.tunnel(&got, p.Network, node, to.Status.Node)
+	}
+	for _, m := range due {
+		j.toMonitor(m, x, x.node)
+	}
+}
+
+func (o oracle) divertsIn(p *Port) bool {
+	for _, id := range o.w.Taps() {
+		if t := o.w.Tap(id); t.Src == p.ID && t.Action == flowtap.Redirect && o.inForce(t) && len(t.Cubes(flowtap.In)) > 0 {
+			return true
 		}
-		d := o.governing(to, flowtap.In, got)
-		switch {
-		case d == "":
-		case o.bears(to, f):
-			copyTo(v.mayCopy, d)
-		default:
-			v.governs[governed{to.ID, flowtap.In}] = d
-			copyTo(v.copies, d)
+	}
+	return false
+}
+
+// in is a frame that comes in by an entrance. It is taken for what it says it is.
+func (j *journey) in(e *Port, node string) {
+	network := j.networkOf(e.ID)
+	if network == "" {
+		return
+	}
+	j.network = network
+	mine := func(t *Tap) bool { return t != nil && t.Action == flowtap.Redirect && t.Dst == j.monitorOf(e.ID).ID }
+	from, to := j.owner(network, j.f.view.EthSrc), j.owner(network, j.f.view.EthDst)
+	x := pass{from: from, node: node, entrance: e.ID, view: j.view(from)}
+
+	// Left a target?
+	target := from
+	if from == nil {
+		if target = j.anonymous(network); target == to {
+			target = nil
+		}
+		x.from = target
+	}
+	if target != nil {
+		v := x.view
+		v.InPort = target.ID
+		if t := j.governing(target, flowtap.Out, v); mine(t) {
+			x.via = t.Dst
+			j.route(x)
+			return
+		}
+	}
+	x.from = from
+
+	// On its way to one?
+	gw := j.gatewayOf(network)
+	back := to
+	if to == nil && gw != nil && !j.f.multicast() {
+		back = gw
+	}
+	switch {
+	case j.f.multicast() || back == nil:
+		j.backTo(x, j.monitorOf(e.ID).ID)
+		return
+	default:
+		if t := j.arrives(back, x.view, mine); mine(t) {
+			if back.Status.Node != "" && !j.bears(back, j.f) {
+				j.receivers[j.active(back)]++
+			}
+			return
+		}
+	}
+
+	// An answer?
+	for _, answer := range []struct {
+		who *Port
+		dir flowtap.Direction
+	}{{to, flowtap.Out}, {from, flowtap.In}} {
+		if answer.who == nil || answer.dir == flowtap.In && j.f.multicast() {
+			continue
+		}
+		var best *Tap
+		for _, id := range j.w.Taps() {
+			t := j.w.Tap(id)
+			if t.Src == answer.who.ID && mine(t) && j.inForce(t) && (best == nil || t.Priority > best.Priority) && j.answers(t, answer.dir, x.view) {
+				best = t
+			}
+		}
+		if best != nil {
+			if x.via = best.Dst; to != nil && !j.f.multicast() {
+				j.deliver(x, to)
+			}
+			return
+		}
+	}
+}
+
+// anonymous is the target whose redirected frames may bear any MAC.
+func (o oracle) anonymous(network string) (first *Port) {
+	for _, id := range o.w.Taps() {
+		t := o.w.Tap(id)
+		p := o.w.Port(t.Src)
+		if p == nil || p.Network != network || t.Action != flowtap.Redirect || !o.inForce(t) || len(t.Cubes(flowtap.Out)) == 0 {
+			continue
+		}
+		secured := p.PortSecurity || p.Kind == topology.KindVM && p.MAC.IsZero()
+		if !secured && (first == nil || p.Num < first.Num) {
+			first = p
+		}
+	}
+	return first
+}
+
+// arrives gives the contract that governs a frame given back on its way to a port. Nothing is known
+// any more of the tunnel that it came by: what hangs on that is believed of the entrance's own
+// contracts, and of others not.
+func (j *journey) arrives(to *Port, v flowtap.Frame, mine func(*Tap) bool) (governs *Tap) {
+	v.ToPort = to.ID
+	for _, id := range j.w.Taps() {
+		t := j.w.Tap(id)
+		if t.Src != to.ID || !j.inForce(t) || governs != nil && t.Priority < governs.Priority {
+			continue
+		}
+		plain, tunnel := withoutTunnelFields(t)
+		if (mine(t) || !tunnel) && j.has(plain, flowtap.In, v) {
+			governs = t
+		}
+	}
+	return governs
+}
+
+var tunnelField = regexp.MustCompile(`tun_[a-z]+=[^,;]*`)
+
+// withoutTunnelFields gives a contract that says nothing of tunnels, and whether it did.
+func withoutTunnelFields(t *Tap) (*Tap, bool) {
+	text := t.Match.String()
+	left := strings.Trim(tunnelField.ReplaceAllString(text, ""), ",; ")
+	m, err := flowtap.ParseMatch(left)
+	if err != nil {
+		panic(err)
+	}
+	plain := t.Tap
+	plain.Match = m
+	return newTap(t.ID, t.Num, plain), left != text
+}
+
+// answers says whether a frame is a reply to those that a contract has in a direction.
+func (j *journey) answers(t *Tap, dir flowtap.Direction, v flowtap.Frame) bool {
+	plain, _ := withoutTunnelFields(t)
+	if oneWay(plain.Match) {
+		return false
+	}
+	back := map[flowtap.Direction]flowtap.Direction{flowtap.In: flowtap.Out, flowtap.Out: flowtap.In}[dir]
+	if plain.Direction != flowtap.Both {
+		if plain.Direction != dir {
+			return false
+		}
+		r := plain.Tap
+		r.Match, r.Direction = r.Match.Reverse(), back
+		plain = newTap(t.ID, t.Num, r)
+	}
+	if dir == flowtap.Out {
+		v.ToPort = t.Src
+	} else {
+		v.InPort = t.Src
+	}
+	return j.has(plain, back, v)
+}
+
+// backTo gives a flooded frame back to those of a monitor's targets whose contracts have it.
+func (j *journey) backTo(x pass, monitor string) {
+	mine := func(t *Tap) bool { return t.Dst == monitor && t.Action == flowtap.Redirect }
+	for _, to := range j.members(j.network) {
+		if j.bears(to, j.f) || !j.divertsIn(to) {
+			continue
+		}
+		if t := j.arrives(to, x.view, mine); t == nil || !mine(t) {
+			continue
+		}
+		for _, a := range to.Status.Attachments {
+			j.receivers[j.place(a)]++
 		}
 	}
 }

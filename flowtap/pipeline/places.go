@@ -24,8 +24,13 @@ func (w *World) attachment(p *Port, node string) openflow.PortNo {
 	return 0
 }
 
-// here reports whether any member of a network is attached to a node.
+// here reports whether a node has to know a network: members are there, or frames come back there.
 func (w *World) here(network, node string) bool {
+	return w.inhabited(network, node) || w.transits(network, node)
+}
+
+// inhabited reports whether any member of a network is attached to a node.
+func (w *World) inhabited(network, node string) bool {
 	for _, p := range w.present[presence{network, node}] {
 		if w.attachment(p, node) != 0 {
 			return true

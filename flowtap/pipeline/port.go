@@ -26,14 +26,28 @@ func (b *builder) port(p *Port) {
 			b.flow(openflow.Flow{Table: TableOutput, Priority: prioClassify, Cookie: Cookie(KindPort, p.Num),
 				Match: match(reg(RegOut, uint32(here)), mac(openflow.FieldEthSrc, m))})
 		}
+		if b.w.anonymous(p.Network) == p {
+			b.flow(openflow.Flow{Table: TableOutput, Priority: prioClassify, Cookie: Cookie(KindPort, p.Num),
+				Match: match(reg(RegOut, uint32(here)), reg(RegSender, p.Num))})
+		}
 		b.ownFrames(p, here)
 	}
 	if b.w.here(p.Network, b.n.ID) {
 		for _, m := range b.w.addresses(p) {
 			f := b.reach(p)
-			f.Priority, f.Cookie = prioUnicast, Cookie(KindPort, p.Num)
+			f.Priority, f.Cookie = prioUnicast, b.cookie(KindPort, p.Network, p.Num)
 			f.Match = match(reg(RegNetwork, label), mac(openflow.FieldEthDst, m))
 			b.flow(f)
+		}
+	}
+	if b.w.transits(p.Network, b.n.ID) {
+		// What a monitor gives back is judged by this port's contracts, or by none.
+		for _, m := range b.w.addresses(p) {
+			known := openflow.Flow{Priority: prioKnown, Cookie: Cookie(KindPort, p.Num)}
+			known.Table, known.Match, known.Goto = TableReturn, match(reg(RegNetwork, label), mac(openflow.FieldEthSrc, m)), TableReturnIn
+			b.flow(known)
+			known.Table, known.Match, known.Goto = TableReturnIn, match(reg(RegNetwork, label), mac(openflow.FieldEthDst, m)), TableAnswer
+			b.flow(known)
 		}
 	}
 }

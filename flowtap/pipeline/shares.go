@@ -30,7 +30,7 @@ func (s *Shares) Update(w *World, node string, units []Unit) (keys []flowset.Key
 		todo[u] = true
 	}
 	if todo[Unit{Kind: UnitEverything}] {
-		for _, u := range w.units() {
+		for _, u := range w.Units() {
 			todo[u] = true
 		}
 		for u := range s.units {

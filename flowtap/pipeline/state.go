@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/flowtap/flowtap/flowtap"
 )
@@ -33,6 +34,21 @@ func TapTunnels(w *World, id string) []Tunnel {
 			ts = append(ts, Tunnel{n, dst.Status.Node})
 		}
 	}
+	return append(ts, w.waysBack(t)...)
+}
+
+// waysBack gives the tunnels that frames of a redirect take from where the monitor gives them back:
+// to anywhere in the network.
+func (w *World) waysBack(t *Tap) (ts []Tunnel) {
+	src, entrance := w.ports[t.Src], w.ports[w.entranceOf(t.Dst)]
+	if t.Action != flowtap.Redirect || src == nil || entrance == nil || entrance.Status.Node == "" {
+		return nil
+	}
+	for _, n := range w.nodesOfNetwork(src.Network) {
+		if n != entrance.Status.Node {
+			ts = append(ts, Tunnel{entrance.Status.Node, n})
+		}
+	}
 	return ts
 }
 
@@ -43,8 +59,17 @@ func TapNodes(w *World, id string) []string {
 		return nil
 	}
 	nodes := w.nodesOfTap(t)
-	if dst := w.ports[t.Dst]; dst != nil && dst.Status.Node != "" {
-		nodes = append(nodes, dst.Status.Node)
+	if src := w.ports[t.Src]; src != nil && t.Action == flowtap.Redirect {
+		for _, n := range w.nodesOfNetwork(src.Network) {
+			if !slices.Contains(nodes, n) {
+				nodes = append(nodes, n)
+			}
+		}
+	}
+	for _, id := range []string{t.Dst, w.entranceOf(t.Dst)} {
+		if p := w.ports[id]; p != nil && p.Status.Node != "" && !slices.Contains(nodes, p.Status.Node) {
+			nodes = append(nodes, p.Status.Node)
+		}
 	}
 	return nodes
 }
@@ -140,7 +165,20 @@ func (w *World) obstacle(t *Tap, src, dst *Port, h Health) string {
 	if dst == nil || dst.Status.Node == "" {
 		return fmt.Sprintf("monitor %s is on no switch", t.Dst)
 	}
-	for _, n := range append(w.nodesOfTap(t), dst.Status.Node) {
+	if t.Action == flowtap.Redirect {
+		e := w.entranceOf(t.Dst)
+		if p := w.ports[e]; p == nil || p.Status.Node == "" {
+			return fmt.Sprintf("return port %s is on no switch", e)
+		}
+	}
+	if e := w.entranceOf(t.Dst); w.networkAt(e) != "" && w.monitorAt(e) != t.Dst {
+		return fmt.Sprintf("port %s is where monitor %s gives frames back; another monitor cannot", e, w.monitorAt(e))
+	}
+	if !w.suits(t) {
+		return fmt.Sprintf("monitor %s gives frames of network %s back, and cannot tell those of network %s from them without a tag",
+			t.Dst, w.networkAt(w.entranceOf(t.Dst)), src.Network)
+	}
+	for _, n := range TapNodes(w, t.ID) {
 		if w.nodes[n] != nil && !h.Up(n) {
 			return fmt.Sprintf("node %s is not connected", n)
 		}

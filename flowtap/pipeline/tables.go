@@ -6,7 +6,10 @@ import "github.com/flowtap/flowtap/openflow"
 const (
 	TableClassify openflow.TableID = 0  // who sent this: a port, or a tunnel label
 	TableSender   openflow.TableID = 5  // user metadata of senders on other nodes, by MAC
-	TableReturn   openflow.TableID = 10 // frames that a monitor sends; nothing passes yet
+	TableComeback openflow.TableID = 8  // a monitor gives a frame back: metadata of its sender, by MAC
+	TableReturn   openflow.TableID = 10 // was it redirected on its way out of a target
+	TableReturnIn openflow.TableID = 12 // was it redirected on its way in to one
+	TableAnswer   openflow.TableID = 14 // does it answer in an endpoint's name
 	TableGuard    openflow.TableID = 20 // a port uses its own MAC only, also inside ARP and ND
 	TableAddress  openflow.TableID = 25 // a port uses its own IPs only, also inside ARP and ND
 	TableTarget   openflow.TableID = 27 // a port that declares no IP advertises nobody else's
@@ -23,9 +26,10 @@ const (
 var (
 	RegNetwork = openflow.FieldReg(0) // label of the frame's network
 	RegOut     = openflow.FieldReg(1) // port number to deliver to
-	RegSeenBy  = openflow.FieldReg(2) // label of the destination that has a copy already
+	RegSeenBy  = openflow.FieldReg(2) // label of the destination that has the frame already, and how: seenBits
 	RegOrigin  = openflow.FieldReg(3) // where the frame comes from and how, originLocal and so on
 	RegDeliver = openflow.FieldReg(4) // label of the monitor that a tunnelled copy is for
+	RegSender  = openflow.FieldReg(4) // number of the port that sent what a monitor gave back
 	RegCopied  = openflow.FieldReg(5) // flood: label of the destination copied to last
 	RegStage   = openflow.FieldReg(6) // flood: label of the destination being considered
 	RegTarget  = openflow.FieldReg(7) // flood: number of the one target considered, 0 for all others
@@ -38,6 +42,17 @@ const (
 	originTunnel   = 1 // by tunnel, to one port
 	originFlooded  = 2 // by tunnel, to all members here
 	originFlooding = 3 // from here, on its way to other nodes' members
+	originAnswer   = 5 // by a monitor in an endpoint's name, to a destination that is known
+	originReturned = 4 // flooded, and given back by the monitor of targets' contracts: for those targets alone
+)
+
+// RegSeenBy holds the label of the destination that a frame was at, in its low bits. Where the
+// frame was given back by that destination, redirected on its way out of a target, seenVia is set.
+// A frame that was redirected on its way in has passed all that is in its way: seenAll alone.
+const (
+	seenLabel = 1<<24 - 1
+	seenVia   = 1 << 24
+	seenAll   = 1 << 25
 )
 
 // Bits of RegClaims: frames of such a port are checked against what other ports declare.
@@ -64,10 +79,17 @@ type Table struct {
 // Tables is the map of the pipeline, in order.
 var Tables = []Table{
 	{ID: TableClassify, Name: "classify", Context: []openflow.Field{openflow.FieldInPort, openflow.FieldTunnelID, openflow.FieldPktMark},
-		Next: []openflow.TableID{TableSender, TableGuard, TableTapOut, TableForward, TableDeliver}, Miss: "drop: nobody's port"},
+		Next: []openflow.TableID{TableSender, TableComeback, TableGuard, TableTapOut, TableForward, TableDeliver}, Miss: "drop: nobody's port"},
 	{ID: TableSender, Name: "sender", Context: []openflow.Field{RegNetwork, openflow.FieldEthSrc},
 		Next: []openflow.TableID{TableForward}, Miss: "forward"},
-	{ID: TableReturn, Name: "return", Miss: "drop"},
+	{ID: TableComeback, Name: "comeback", Context: []openflow.Field{RegNetwork, openflow.FieldEthSrc},
+		Next: []openflow.TableID{TableReturn}, Miss: "return"},
+	{ID: TableReturn, Name: "return", Context: []openflow.Field{RegNetwork, openflow.FieldInPort}, Contract: true,
+		Next: []openflow.TableID{TableReturnIn, TableForward}, Miss: "return-in"},
+	{ID: TableReturnIn, Name: "return-in", Context: []openflow.Field{RegNetwork, openflow.FieldInPort}, Contract: true,
+		Next: []openflow.TableID{TableAnswer, TableForward}, Resubmits: []openflow.TableID{TableTapIn}, Miss: "answer"},
+	{ID: TableAnswer, Name: "answer", Context: []openflow.Field{RegNetwork, openflow.FieldInPort}, Contract: true,
+		Next: []openflow.TableID{TableForward}, Miss: "drop: not redirected"},
 	{ID: TableGuard, Name: "guard", Context: []openflow.Field{openflow.FieldInPort, RegNetwork, RegClaims}, Contract: true,
 		Next: []openflow.TableID{TableAddress}, Miss: "drop: spoofed"},
 	{ID: TableAddress, Name: "address", Context: []openflow.Field{openflow.FieldInPort, RegNetwork, RegClaims}, Contract: true,
@@ -76,15 +98,15 @@ var Tables = []Table{
 		Next: []openflow.TableID{TableTapOut, TableForward}, Miss: "drop: spoofed"},
 	{ID: TableTapOut, Name: "tap-out", Context: []openflow.Field{openflow.FieldInPort}, Contract: true,
 		Next: []openflow.TableID{TableForward}, Miss: "forward"},
-	{ID: TableForward, Name: "forward", Context: []openflow.Field{RegNetwork, RegOrigin, openflow.FieldInPort, openflow.FieldEthDst, openflow.FieldPktMark},
-		Next: []openflow.TableID{TableTapIn, TableEncap, TableOutput}, Resubmits: []openflow.TableID{TableFlood, TableEncap, TableOutput}, Miss: "drop: not this node's network"},
-	{ID: TableFlood, Name: "flood", Context: []openflow.Field{RegNetwork, RegSeenBy, RegCopied, RegStage, RegTarget, openflow.FieldInPort}, Contract: true,
+	{ID: TableForward, Name: "forward", Context: []openflow.Field{RegNetwork, RegOrigin, RegSeenBy, RegSender, openflow.FieldInPort, openflow.FieldEthDst, openflow.FieldPktMark},
+		Next: []openflow.TableID{TableTapIn, TableEncap, TableOutput}, Resubmits: []openflow.TableID{TableFlood, TableTapIn, TableEncap, TableOutput}, Miss: "drop: not this node's network"},
+	{ID: TableFlood, Name: "flood", Context: []openflow.Field{RegNetwork, RegSeenBy, RegSender, RegCopied, RegStage, RegTarget, openflow.FieldInPort}, Contract: true,
 		Miss: "no copy"},
 	{ID: TableTapIn, Name: "tap-in", Context: []openflow.Field{RegOut, RegSeenBy, RegOrigin, openflow.FieldInPort}, Contract: true,
 		Next: []openflow.TableID{TableOutput}, Miss: "output"},
-	{ID: TableEncap, Name: "encap", Context: []openflow.Field{RegNetwork, RegSeenBy, RegOrigin}, Miss: "drop"},
+	{ID: TableEncap, Name: "encap", Context: []openflow.Field{RegNetwork, RegSeenBy, RegSender, RegOrigin}, Miss: "drop"},
 	{ID: TableDeliver, Name: "deliver", Context: []openflow.Field{RegDeliver}, Miss: "drop"},
-	{ID: TableOutput, Name: "output", Context: []openflow.Field{RegOut, openflow.FieldEthSrc}, Miss: "drop"},
+	{ID: TableOutput, Name: "output", Context: []openflow.Field{RegOut, RegSender, openflow.FieldEthSrc}, Miss: "drop"},
 }
 
 // Priority bands. Within classify and forward one below each band is left free for epochs
@@ -93,8 +115,10 @@ const (
 	prioEpoch    = 65535 // classify: a whole-bridge epoch
 	prioSentinel = 200   // classify: the sentinel of a datapath barrier
 	prioClassify = 100
-	prioMiss     = 1 // above the priority 0 that a switch in stand-alone mode fills by itself
+	prioInject   = 50 // classify: what comes from a monitor and is let in by nothing above
+	prioMiss     = 1  // above the priority 0 that a switch in stand-alone mode fills by itself
 
+	prioReturned  = 120
 	prioFlooded   = 110
 	prioUnicast   = 100
 	prioMulticast = 90
@@ -102,8 +126,24 @@ const (
 	prioUnknown   = 10
 )
 
-// prioOwn is above all contracts (tapPriority, at most 2,011).
-const prioOwn = 4000
+// Bands of tap-in: contracts as such (tapPriority, at most 2,011), contracts on what was flooded and
+// needs no copies any more, then what has passed all contracts or must not pass any.
+const (
+	prioReturnedMiss = 2900 // given back, and none of the port's contracts redirects it
+	bandFlooded      = 3000
+	prioOwn          = 6000
+	prioSeenAll      = 6100
+)
+
+// Bands of the tables of return, below each of which come contracts by tapPriority.
+const (
+	bandOwn      = 5000 // of a target that the frame names by its MAC
+	prioReturnMC = 4500 // return-in: multicast
+	prioKnown    = 4000 // the MAC is another member's
+	prioToSelf   = 3500 // return: it goes to the target whose frames may bear any MAC
+	bandAny      = 0    // of a target whose frames may bear any MAC
+	prioReturnUC = 5    // return-in: nobody's MAC
+)
 
 // tapPriority gives the priority of a contract's copying flow; one above it belongs to the flow
 // that skips the copy for frames its destination has seen. The user's range is 0 to 1000.

@@ -10,7 +10,7 @@ import (
 // attached, and of what is delivered to it alone. Flooded frames are in flood.go.
 func (b *builder) tap(t *Tap) {
 	p, label := b.w.ports[t.Src], b.w.labels[MonitorLabel(t.Dst)]
-	if p == nil || !t.Enabled || label == 0 {
+	if p == nil || !b.w.inForce(t) {
 		return
 	}
 	here := b.w.attachment(p, b.n.ID)
@@ -18,6 +18,10 @@ func (b *builder) tap(t *Tap) {
 		return
 	}
 	toMonitor := openflow.ApplyGroup{ID: copyGroup(label)}
+	if t.Action == flowtap.Redirect {
+		b.divert(p, here, t, toMonitor)
+		return
+	}
 	if b.w.labels[SeenLabel(p.Network, t.Dst)] != 0 {
 		for _, c := range t.out {
 			for _, m := range b.sent(p, here, c) {
@@ -28,12 +32,43 @@ func (b *builder) tap(t *Tap) {
 	}
 	for _, c := range t.in {
 		for _, m := range b.received(p, here, c) {
-			seen := match(append([]openflow.MatchField{reg(RegSeenBy, label)}, m...)...)
-			b.flow(openflow.Flow{Table: TableTapIn, Priority: tapPriority(t.Priority) + 1, Cookie: Cookie(KindTapSeen, t.Num), Match: seen, Goto: TableOutput})
+			if seen, ok := conjunction(m, []openflow.MatchField{seenBy(label)}); ok {
+				b.flow(openflow.Flow{Table: TableTapIn, Priority: tapPriority(t.Priority) + 1, Cookie: Cookie(KindTapSeen, t.Num), Match: seen, Goto: TableOutput})
+			}
 			b.flow(openflow.Flow{Table: TableTapIn, Priority: tapPriority(t.Priority), Cookie: Cookie(KindTap, t.Num), Match: m,
 				Apply: []openflow.Action{toMonitor}, Goto: TableOutput})
 		}
 	}
+}
+
+// divert is a redirect's flows at its target: the flow goes to the monitor alone. On the receiving side
+// a frame that the monitor gave back passes; one of which it was sent a copy will be given back, and
+// what passes here is that one.
+func (b *builder) divert(p *Port, here openflow.PortNo, t *Tap, toMonitor openflow.Action) {
+	add := func(table openflow.TableID, above uint16, kind Kind, next openflow.TableID, actions []openflow.Action, m openflow.Match, more ...openflow.MatchField) {
+		if m, ok := conjunction(m, more); ok {
+			b.flow(openflow.Flow{Table: table, Priority: tapPriority(t.Priority) + above, Cookie: Cookie(kind, t.Num), Match: m, Apply: actions, Goto: next})
+		}
+	}
+	away := []openflow.Action{toMonitor}
+	for _, c := range t.out {
+		for _, m := range b.sent(p, here, c) {
+			add(TableTapOut, 0, KindTap, 0, away, m)
+		}
+	}
+	label := b.w.labels[MonitorLabel(t.Dst)]
+	for _, c := range t.in {
+		for _, m := range b.received(p, here, c) {
+			add(TableTapIn, 1, KindTapSeen, TableOutput, nil, m, reg(RegSeenBy, label|seenVia))
+			add(TableTapIn, 1, KindTapSeen, 0, nil, m, reg(RegSeenBy, label))
+			add(TableTapIn, 0, KindTap, 0, away, m)
+		}
+	}
+}
+
+// seenBy matches what a monitor has had, as a copy or to give back.
+func seenBy(label uint32) openflow.MatchField {
+	return openflow.UintMask(RegSeenBy, uint64(label), seenLabel)
 }
 
 // sent turns a cube into matches on what target p sends from here. A cube that says the frame
@@ -88,7 +123,7 @@ func (b *builder) from(target *Port, port string) (ways [][]openflow.MatchField)
 	for _, m := range b.w.addresses(p) {
 		ways = append(ways, []openflow.MatchField{reg(RegOrigin, originTunnel), mac(openflow.FieldEthSrc, m)})
 	}
-	return ways
+	return append(ways, b.givenBack(p)...)
 }
 
 // goingTo adds the destination MAC of a reversed in_port: a list of fields for each address that
@@ -145,6 +180,11 @@ func (b *builder) senders(network string, label uint32) {
 			b.flow(openflow.Flow{Table: TableSender, Priority: prioClassify, Cookie: Cookie(KindPort, p.Num),
 				Match: match(reg(RegNetwork, label), mac(openflow.FieldEthSrc, m)),
 				Apply: []openflow.Action{openflow.Set(openflow.FieldMetadata, uint64(p.Metadata))}, Goto: TableForward})
+			if b.w.transits(network, b.n.ID) {
+				b.flow(openflow.Flow{Table: TableComeback, Priority: prioClassify, Cookie: Cookie(KindPort, p.Num),
+					Match: match(reg(RegNetwork, label), mac(openflow.FieldEthSrc, m)),
+					Apply: []openflow.Action{openflow.Set(openflow.FieldMetadata, uint64(p.Metadata))}, Goto: TableReturn})
+			}
 		}
 	}
 }

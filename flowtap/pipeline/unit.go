@@ -28,11 +28,12 @@ const (
 	UnitTap                        // a contract's flows at its target
 	UnitFlood                      // a network's flooding and the order in which contracts on it are looked up
 	UnitTarget                     // a port's contracts on flooded frames, as far as decided for it alone
+	UnitReturn                     // what comes back from monitors of a port's redirects, and what is flooded to it
 	UnitCube                       // contracts on flooded frames that are decided together: network/monitor/match
 )
 
-// units lists all units of the world.
-func (w *World) units() []Unit {
+// Units gives every unit of the world, for a recomputation of everything.
+func (w *World) Units() []Unit {
 	us := make([]Unit, 0, 1+len(w.networks)+len(w.ports)+len(w.taps))
 	us = append(us, Unit{Kind: UnitBase})
 	for _, id := range sortedKeys(w.networks) {
@@ -41,7 +42,7 @@ func (w *World) units() []Unit {
 	for _, id := range sortedKeys(w.ports) {
 		us = append(us, w.unitOfPort(id))
 		if h := w.holds[id]; h != nil {
-			us = append(us, Unit{UnitTarget, id})
+			us = append(us, Unit{UnitTarget, id}, Unit{UnitReturn, id})
 		}
 	}
 	for _, network := range sortedKeys(w.floods) {
@@ -84,18 +85,27 @@ func (w *World) unitsOfPort(p *Port) []Unit {
 // unitsOfOne gives a port's own unit, the flooding of its network, the contracts on it or towards
 // it, those that name it, and the other members that share an address or depend on it.
 func (w *World) unitsOfOne(p *Port) []Unit {
-	us := []Unit{{UnitPort, p.ID}, {UnitMonitor, p.ID}}
+	us := []Unit{{UnitPort, p.ID}, {UnitMonitor, p.ID}, {UnitReturn, p.ID}}
 	if p.Network != "" {
 		us = append(us, Unit{UnitNetwork, p.Network})
 		us = append(us, w.unitsOfFlood(p)...)
+		us = append(us, w.unitsOfAnonymous(p.Network)...)
+	} else {
+		us = append(us, w.unitsOfTransit(p.ID)...)
+		for monitor := range w.arms[p.ID] {
+			us = append(us, w.unitsOfTransit(monitor)...)
+		}
 	}
 	us = append(us, w.unitsNaming(p.ID)...)
 	for id, t := range w.tapsBySrc[p.ID] {
 		us = append(us, Unit{UnitTap, id}, Unit{UnitMonitor, t.Dst})
+		if len(w.diverted[p.Network][t.Dst]) == 1 { // the first or last redirect of the network there
+			us = append(us, w.unitsOfTransit(t.Dst)...)
+		}
 	}
 	for _, a := range p.uses() {
 		for id := range w.using[a] {
-			us = append(us, Unit{UnitPort, id})
+			us = append(us, Unit{UnitPort, id}, Unit{UnitReturn, id})
 			us = append(us, w.unitsNaming(id)...)
 		}
 	}
@@ -116,7 +126,7 @@ func (w *World) unitsOfOne(p *Port) []Unit {
 // unitsNaming gives the contracts that name a port as in_port.
 func (w *World) unitsNaming(port string) (us []Unit) {
 	for id, t := range w.naming[port] {
-		us = append(us, Unit{UnitTap, id}, Unit{UnitTarget, t.Src})
+		us = append(us, Unit{UnitTap, id}, Unit{UnitTarget, t.Src}, Unit{UnitReturn, t.Src})
 	}
 	return us
 }
@@ -136,7 +146,7 @@ func (w *World) alone(p *Port) bool {
 }
 
 func (w *World) unitsOfTap(t *Tap) []Unit {
-	return []Unit{{UnitTap, t.ID}, {UnitPort, t.Src}, {UnitMonitor, t.Dst}}
+	return []Unit{{UnitTap, t.ID}, {UnitPort, t.Src}, {UnitMonitor, t.Dst}, {UnitReturn, t.Src}}
 }
 
 func (w *World) networkOf(t *Tap) string {
@@ -152,8 +162,9 @@ func (w *World) unitsOfLabel(key string) []Unit {
 	case "dst":
 		us := []Unit{{UnitMonitor, rest}}
 		for id, t := range w.tapsByDst[rest] {
-			us = append(us, Unit{UnitTap, id}, Unit{UnitPort, t.Src})
+			us = append(us, Unit{UnitTap, id}, Unit{UnitPort, t.Src}, Unit{UnitReturn, t.Src})
 		}
+		us = append(us, w.unitsOfTransit(rest)...)
 		for network := range w.tapped[rest] {
 			us = append(us, w.unitsOfFloods(network)...)
 			us = append(us, Unit{UnitNetwork, network})
@@ -162,9 +173,15 @@ func (w *World) unitsOfLabel(key string) []Unit {
 	case "net":
 		us := append(w.unitsOfFloods(rest), Unit{UnitNetwork, rest})
 		for id := range w.members[rest] {
-			us = append(us, Unit{UnitPort, id})
+			us = append(us, Unit{UnitPort, id}, Unit{UnitReturn, id})
+		}
+		for monitor := range w.diverted[rest] {
+			us = append(us, Unit{UnitMonitor, w.entranceOf(monitor)})
 		}
 		return us
+	case "via":
+		network, monitor, _ := strings.Cut(rest, "/")
+		return append(w.unitsOfTransit(monitor), w.unitsOfNetwork(network)...)
 	default: // seen/network/monitor
 		network, monitor, _ := strings.Cut(rest, "/")
 		us := []Unit{{UnitNetwork, network}}
@@ -180,7 +197,7 @@ func (w *World) unitsOfLabel(key string) []Unit {
 // contracts reports whether a port has enabled contracts in a direction.
 func (w *World) contracts(port string, d flowtap.Direction) bool {
 	for _, t := range w.tapsBySrc[port] {
-		if t.Enabled && len(t.cubes(d)) > 0 && w.labels[MonitorLabel(t.Dst)] != 0 {
+		if len(t.cubes(d)) > 0 && w.inForce(t) {
 			return true
 		}
 	}

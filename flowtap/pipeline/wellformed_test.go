@@ -155,21 +155,25 @@ func flowFits(set *flowset.Set, f openflow.Flow) error {
 // bands holds priorities to their tables: contracts below what is above them, epochs' places free.
 func bands(f openflow.Flow) error {
 	kind, _, _ := Ours(f.Cookie)
-	contract := kind == KindTap || kind == KindTapSeen || kind == KindTapFlood
+	contract := kind == KindTap || kind == KindTapSeen || kind == KindTapFlood || kind == KindReturn || kind == KindDivert
+	base := map[openflow.TableID][]uint16{
+		TableReturn: {bandAny, bandOwn}, TableReturnIn: {bandAny, bandOwn}, TableAnswer: {bandAny, bandOwn}, TableTapIn: {0, bandFlooded},
+		TableTapOut: {0}, TableFlood: {0},
+	}[f.Table]
 	allowed := map[openflow.TableID][]uint16{
-		TableClassify: {prioSentinel, prioClassify, prioMiss}, TableSender: {prioClassify, prioMiss},
+		TableClassify: {prioSentinel, prioClassify, prioInject, prioMiss}, TableSender: {prioClassify, prioMiss},
 		TableGuard:   {guardOwn, guardForged, guardSource, guardClaim, guardLearn, guardRest},
 		TableAddress: {guardOwn + 1, guardOwn, guardForged, guardSource, guardClaim, guardOther, guardLearn, guardRest},
 		TableTarget:  {guardOwn, guardClaim, guardRest},
-		TableTapOut:  {prioMiss}, TableForward: {prioFlooded, prioUnicast, prioMulticast, prioUnknownGW, prioUnknown},
-		TableFlood: {floodSkip, floodSender}, TableTapIn: {prioOwn, prioMiss}, TableEncap: {prioClassify, prioUnknown},
+		TableTapOut:  {prioMiss}, TableForward: {prioReturned, prioFlooded, prioUnicast, prioMulticast, prioUnknownGW, prioUnknown},
+		TableFlood: {floodSkip, floodSender}, TableTapIn: {prioSeenAll, prioOwn, bandFlooded, prioReturnedMiss, prioMiss}, TableEncap: {prioClassify, prioUnknown + 2, prioUnknown + 3, prioUnknown + 4},
+		TableComeback: {prioClassify, prioMiss}, TableReturn: {prioKnown, prioToSelf, prioMiss}, TableReturnIn: {prioReturnMC, prioKnown, prioReturnUC, prioMiss},
+		TableAnswer:  {prioMiss},
 		TableDeliver: {prioClassify}, TableOutput: {prioClassify, prioMiss},
 	}[f.Table]
 	switch {
-	case contract && (f.Priority < tapPriority(0) || f.Priority > tapPriority(1000)+1):
+	case contract && !slices.ContainsFunc(base, func(b uint16) bool { return b+tapPriority(0) <= f.Priority && f.Priority <= b+tapPriority(1000)+1 }):
 		return fmt.Errorf("a contract outside its band")
-	case contract && f.Table != TableTapOut && f.Table != TableTapIn && f.Table != TableFlood:
-		return fmt.Errorf("a contract in a table of others")
 	case !contract && !slices.Contains(allowed, f.Priority):
 		return fmt.Errorf("not a priority of this table")
 	}

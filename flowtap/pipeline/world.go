@@ -22,18 +22,21 @@ type World struct {
 	labels   map[string]uint32
 	missing  map[string]bool // label keys needed and not yet numbered
 
-	members   map[string]map[string]*Port // ports by network
-	tapsBySrc map[string]map[string]*Tap
-	tapsByDst map[string]map[string]*Tap
-	naming    map[string]map[string]*Tap    // taps whose match names a port as in_port
-	at        map[spot]map[string]*Port     // ports by node and port number
-	present   map[presence]map[string]*Port // members by network and node
-	using     map[address]map[string]*Port  // members by an address declared or learned
-	holds     map[string]*hold              // by target: what its contracts have put into the next three
-	floods    map[string]*flood             // by network
-	seen      map[string]map[string]int     // contracts on sent frames, by network and monitor
-	tapped    map[string]map[string]int     // contracts, by monitor and network
-	keys      map[uint32]string             // label keys by number
+	members    map[string]map[string]*Port // ports by network
+	tapsBySrc  map[string]map[string]*Tap
+	tapsByDst  map[string]map[string]*Tap
+	naming     map[string]map[string]*Tap           // taps whose match names a port as in_port
+	at         map[spot]map[string]*Port            // ports by node and port number
+	present    map[presence]map[string]*Port        // members by network and node
+	using      map[address]map[string]*Port         // members by an address declared or learned
+	holds      map[string]*hold                     // by target: what its contracts have put into the next three
+	floods     map[string]*flood                    // by network
+	seen       map[string]map[string]int            // contracts on sent frames, by network and monitor
+	tapped     map[string]map[string]int            // contracts, by monitor and network
+	arms       map[string]map[string]bool           // monitors, by the port they give frames back by
+	diverted   map[string]map[string]map[string]int // redirects, by network, monitor and target
+	divertedTo map[string]map[string]int            // redirects, by monitor and network
+	keys       map[uint32]string                    // label keys by number
 }
 
 // A spot is a place on a switch, a presence a network on a node, an address a MAC or IP in a network.
@@ -74,6 +77,8 @@ type Tap struct {
 	Num uint32
 	flowtap.Tap
 	out, in []flowtap.Cube
+	// Replies to what the target sent, and to what was sent to it: what a monitor may answer.
+	answersOut, answersIn []flowtap.Cube
 }
 
 // NewWorld gives an empty world.
@@ -86,6 +91,7 @@ func NewWorld() *World {
 		at: map[spot]map[string]*Port{}, present: map[presence]map[string]*Port{},
 		using: map[address]map[string]*Port{}, keys: map[uint32]string{},
 		holds: map[string]*hold{}, floods: map[string]*flood{}, seen: map[string]map[string]int{}, tapped: map[string]map[string]int{},
+		arms: map[string]map[string]bool{}, diverted: map[string]map[string]map[string]int{}, divertedTo: map[string]map[string]int{},
 	}
 }
 
@@ -200,6 +206,7 @@ func (w *World) PutPort(p Port) []Unit {
 	}
 	if p.Kind == topology.KindMonitor {
 		w.need(MonitorLabel(p.ID))
+		addTo(w.arms, p.entrance(), p.ID, true)
 	} else {
 		addTo(w.members, p.Network, p.ID, &p)
 		for _, a := range p.Status.Attachments {
@@ -236,6 +243,7 @@ func (w *World) forgetPort(p *Port) {
 		return
 	}
 	w.unindex(p.ID)
+	removeFrom(w.arms, p.entrance(), p.ID)
 	removeFrom(w.members, p.Network, p.ID)
 	for _, a := range p.Status.Attachments {
 		removeFrom(w.at, spot{a.Node, a.OFPort}, p.ID)
@@ -249,7 +257,7 @@ func (w *World) forgetPort(p *Port) {
 // PutTap adds or replaces a tap.
 func (w *World) PutTap(id string, num uint32, tap flowtap.Tap) []Unit {
 	units := w.DeleteTap(id)
-	t := &Tap{ID: id, Num: num, Tap: tap, out: tap.Cubes(flowtap.Out), in: tap.Cubes(flowtap.In)}
+	t := newTap(id, num, tap)
 	return append(units, w.withTarget(t, func() {
 		w.taps[id] = t
 		addTo(w.tapsBySrc, tap.Src, id, t)
@@ -291,12 +299,19 @@ func (w *World) withTarget(t *Tap, change func()) (units []Unit) {
 	}
 	crowded := w.crowds(p)
 	units = append(w.unitsOfTap(t), w.unitsOfFlood(p)...)
-	was := w.seen[p.Network][t.Dst] > 0
+	was, diverted := w.seen[p.Network][t.Dst] > 0, len(w.diverted[p.Network][t.Dst]) > 0
+	transit := w.unitsOfTransit(t.Dst)
 	w.unindex(p.ID)
 	change()
 	w.index(p)
 	if is := w.seen[p.Network][t.Dst] > 0; is != was {
 		units = append(units, Unit{UnitNetwork, p.Network})
+	}
+	if is := len(w.diverted[p.Network][t.Dst]) > 0; is != diverted {
+		units = append(append(units, transit...), w.unitsOfTransit(t.Dst)...)
+	}
+	if t.Action == flowtap.Redirect {
+		units = append(append(units, Unit{UnitNetwork, p.Network}), w.unitsOfAnonymous(p.Network)...)
 	}
 	return append(append(units, w.unitsOfFlood(p)...), crowded()...)
 }
@@ -321,11 +336,38 @@ func (w *World) crowds(ports ...*Port) func() []Unit {
 	}
 }
 
-// needSeen asks for the (network, seen-by) label of a contract on frames that a target sends.
+// needSeen asks for the label that carries between nodes that a contract's monitor had a frame.
 func (w *World) needSeen(t *Tap) {
-	if p := w.ports[t.Src]; p != nil && t.Enabled && len(t.out) > 0 {
+	p := w.ports[t.Src]
+	switch {
+	case p == nil || !t.Enabled:
+	case t.Action == flowtap.Redirect:
+		w.need(ViaLabel(p.Network, t.Dst))
+	case len(t.out) > 0:
 		w.need(SeenLabel(p.Network, t.Dst))
 	}
+}
+
+// newTap resolves a contract into cubes.
+func newTap(id string, num uint32, tap flowtap.Tap) *Tap {
+	t := &Tap{ID: id, Num: num, Tap: tap, out: tap.Cubes(flowtap.Out), in: tap.Cubes(flowtap.In)}
+	if tap.Action != flowtap.Redirect {
+		return t
+	}
+	back := tap
+	switch tap.Direction {
+	case flowtap.Both:
+		if len(t.out) > 0 && len(t.in) > 0 { // else the match names a table, and has no reply direction
+			t.answersOut, t.answersIn = t.in, t.out
+		}
+	case flowtap.Out:
+		back.Match, back.Direction = tap.Match.Reverse(), flowtap.In
+		t.answersOut = back.Cubes(flowtap.In)
+	case flowtap.In:
+		back.Match, back.Direction = tap.Match.Reverse(), flowtap.Out
+		t.answersIn = back.Cubes(flowtap.Out)
+	}
+	return t
 }
 
 // gateway gives the network's gateway in use: the attached one with the smallest id.
