@@ -207,6 +207,20 @@ func TestDeletingAGroupDeletesItsFlows(t *testing.T) {
 	assert.Equal(t, 1, groups)
 }
 
+func TestDeletingAMeterDeletesItsFlows(t *testing.T) {
+	s := NewSwitch(1)
+	metered := []openflow.Flow{{Meter: 1}, {Table: 1}}
+	require.Error(t, s.Apply(flowset.Changes{FlowAdd: metered}), "no such meter")
+	m := []openflow.Meter{{ID: 1}}
+	require.NoError(t, s.Apply(flowset.Changes{MeterAdd: m, FlowAdd: metered}))
+	require.Error(t, s.Apply(flowset.Changes{MeterAdd: m}))
+	require.NoError(t, s.Apply(flowset.Changes{MeterDelete: []uint32{1}}))
+	flows, _ := s.Set().Len()
+	assert.Equal(t, 1, flows)
+	assert.Empty(t, s.Set().Meters())
+	require.Error(t, s.Apply(flowset.Changes{MeterModify: m}))
+}
+
 func TestReplaceEqualsApply(t *testing.T) {
 	for seed := range uint64(20) {
 		g := newGen(seed)

@@ -127,7 +127,8 @@ func TestWhatAPatchCarries(t *testing.T) {
 	require.NoError(t, f.AddPatch(1, 20, 2, 21))
 	require.NoError(t, f.Switch(1).Apply(flowset.Changes{FlowAdd: []openflow.Flow{{Apply: actions{
 		openflow.Set(openflow.FieldReg(3), 7), openflow.Set(openflow.FieldMetadata, 7), openflow.Set(openflow.FieldTunnelID, 7),
-		openflow.Set(openflow.FieldPktMark, 7), openflow.Set(openflow.FieldEthDst, 9), out(20), out(2)}}}}))
+		openflow.Set(openflow.FieldPktMark, 7), openflow.Set(openflow.FieldEthDst, 9), out(20), out(2),
+		openflow.Set(openflow.FieldPktMark, 0), to(2), out(tun)}}}}))
 	m, err := openflow.NewMatch(openflow.Uint(openflow.FieldInPort, 21), openflow.Uint(openflow.FieldPktMark, 7), openflow.Uint(openflow.FieldReg(3), 0),
 		openflow.Uint(openflow.FieldMetadata, 0), openflow.Uint(openflow.FieldTunnelID, 0), openflow.Uint(openflow.FieldEthDst, 9))
 	require.NoError(t, err)
@@ -140,8 +141,26 @@ func TestWhatAPatchCarries(t *testing.T) {
 	assert.Equal(t, byte(9), r.Deliveries[1].Frame[5])
 	tr, err := f.Trace(1, 1, hey)
 	require.NoError(t, err)
-	require.Len(t, tr.Hops, 2)
+	require.Len(t, tr.Hops, 3)
+	assert.Equal(t, []int{0, 0}, []int{*tr.Hops[1].From, *tr.Hops[2].From}, "by patch, then by tunnel")
 	assert.Equal(t, byte(9), tr.Hops[1].Frame[5])
 	assert.Len(t, tr.Leaves(), 2)
 	assert.Error(t, f.AddPatch(1, 5, 1, 6))
+}
+
+// TestPatchesAgainstOpenVSwitch meets this from seed 401 on.
+func TestALoopBehindAPatchEndsThereOnly(t *testing.T) {
+	f := fabric(t, nil, nil)
+	require.NoError(t, f.AddPatch(1, 20, 2, 21))
+	require.NoError(t, f.Switch(1).Apply(flowset.Changes{FlowAdd: []openflow.Flow{{Apply: actions{out(20), out(2)}}}}))
+	require.NoError(t, f.Switch(2).Apply(flowset.Changes{FlowAdd: []openflow.Flow{
+		{Apply: actions{out(3), resubmit(1)}}, {Table: 1, Apply: actions{resubmit(1)}}}}))
+	r, err := f.Inject(1, 1, hey)
+	require.NoError(t, err)
+	require.Len(t, r.Deliveries, 2, "what was sent before the loop, and what the first switch does after")
+	assert.Contains(t, r.Trace(), eventNames[EventGivenUp])
+	tr, err := f.Trace(1, 1, hey)
+	require.NoError(t, err)
+	assert.Empty(t, tr.Error)
+	assert.Contains(t, tr.String(), "this branch ends")
 }
