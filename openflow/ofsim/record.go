@@ -139,7 +139,13 @@ func (r *recorder) bucket(g openflow.GroupID, i int) {
 
 // note writes a step down that no node says.
 func (r *recorder) note(s *Step) {
-	if r == nil || len(r.path) == 0 {
+	if r == nil {
+		return
+	}
+	if h := r.trace.Hops[r.hop]; s.Event == EventGivenUp && h.Flow != nil {
+		h.Flow.Notes = append(h.Flow.Notes, eventNames[s.Event]+": this branch ends")
+	}
+	if len(r.path) == 0 {
 		return
 	}
 	text := ""
@@ -150,9 +156,6 @@ func (r *recorder) note(s *Step) {
 		text = fmt.Sprintf("%d of %d by %v", s.Choice.Link, s.Choice.Links, s.Choice.Fields)
 	case EventUnset:
 		text = eventNames[s.Event]
-	case EventGivenUp:
-		r.path[0].Notes = append(r.path[0].Notes, eventNames[s.Event]+": this branch ends")
-		return
 	case EventMeter:
 		text = "dropped: above its rate"
 	case EventToInPort, EventNoPort, EventOwnTunnel, EventDropped:
