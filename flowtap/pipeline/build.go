@@ -5,6 +5,7 @@ import (
 	"sort"
 
 	"github.com/flowtap/flowtap/openflow"
+	"github.com/flowtap/flowtap/openflow/flowset"
 	"github.com/flowtap/flowtap/topology"
 )
 
@@ -14,9 +15,22 @@ type builder struct {
 	n      *Node
 	flows  []openflow.Flow
 	groups []openflow.Group
+	made   map[flowset.Key]bool // by once
 }
 
 func (b *builder) flow(f openflow.Flow) { b.flows = append(b.flows, f) }
+
+// once adds a flow unless there is one for the same frames: contracts that differ only in what is not
+// looked at come to the same.
+func (b *builder) once(f openflow.Flow) {
+	if b.made == nil {
+		b.made = map[flowset.Key]bool{}
+	}
+	if k := flowset.KeyOf(&f); !b.made[k] {
+		b.made[k] = true
+		b.flow(f)
+	}
+}
 
 func (b *builder) group(id openflow.GroupID, buckets ...openflow.Bucket) {
 	b.groups = append(b.groups, openflow.Group{ID: id, Type: openflow.GroupTypeAll, Buckets: buckets})
@@ -45,6 +59,10 @@ func ethType(t uint16) openflow.MatchField { return openflow.Uint(openflow.Field
 func multicast() openflow.MatchField {
 	one := []byte{1, 0, 0, 0, 0, 0}
 	return openflow.BytesMask(openflow.FieldEthDst, one, one)
+}
+
+func unicast() openflow.MatchField {
+	return openflow.BytesMask(openflow.FieldEthDst, []byte{0, 0, 0, 0, 0, 0}, []byte{1, 0, 0, 0, 0, 0})
 }
 
 func bucket(actions ...openflow.Action) openflow.Bucket {

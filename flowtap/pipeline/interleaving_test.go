@@ -134,7 +134,11 @@ func (x transit) judge(s sender, fr frame, r ofsim.Result, direct int) error {
 			return fmt.Errorf("%s of another network got it", p.ID)
 		}
 		// A monitor that gives a frame back whose MAC nobody is known by may be taken to speak for another.
-		known := (oracle{x.after}).owner(s.p.Network, fr.view.EthSrc) == s.p
+		known := true
+		for _, w := range []*World{x.before, x.after} {
+			who := (oracle{w}).owner(s.p.Network, fr.view.EthSrc)
+			known = known && who != nil && who.ID == s.p.ID
+		}
 		if who[at] == s.p.ID && at == (oracle{x.after}).place(s.at) && (known || !given) {
 			return fmt.Errorf("%s got its own frame", s.p.ID)
 		}

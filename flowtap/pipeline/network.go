@@ -14,7 +14,7 @@ func (b *builder) network(id string) {
 	b.networkClaims(id, label)
 	b.members(id, label)
 	b.backGroups(id, Cookie(KindNetwork, label), label)
-	b.backTo(id, label)
+	b.backTo(id)
 }
 
 // labelsOf gives the network's labels their meaning here, and frames that leave theirs.

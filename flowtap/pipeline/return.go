@@ -3,7 +3,6 @@ package pipeline
 import (
 	"github.com/flowtap/flowtap/flowtap"
 	"github.com/flowtap/flowtap/openflow"
-	"github.com/flowtap/flowtap/openflow/flowset"
 )
 
 // comeback is what a port's redirects need beyond the diversion itself (tap): on the nodes of their
@@ -21,7 +20,7 @@ func (b *builder) comeback(p *Port) {
 		return
 	}
 	for entrance, here := range b.w.entrances(p.Network, b.n.ID) {
-		r := returner{b, p, entrance, inPort(here), map[flowset.Key]bool{}}
+		r := returner{b, p, entrance, inPort(here)}
 		r.sent()
 		r.received()
 		r.answers()
@@ -37,7 +36,6 @@ type returner struct {
 	p        *Port
 	entrance string
 	here     openflow.MatchField
-	made     map[flowset.Key]bool
 }
 
 // mine reports whether a contract redirects to a monitor of the entrance.
@@ -82,11 +80,7 @@ func (r returner) accept(table openflow.TableID, priority uint16, t *Tap, mine b
 			f.Goto = TableAnswer
 		}
 	}
-	// Cubes that differ in what is not looked at here become one.
-	if k := flowset.KeyOf(&f); !r.made[k] {
-		r.made[k] = true
-		r.flow(f)
-	}
+	r.once(f)
 }
 
 // sent accepts what the target sent.
@@ -188,7 +182,6 @@ func (r returner) answers() {
 			r.accept(TableAnswer, band+tapPriority(t.Priority), t, true, m, r.via(t), set(RegOrigin, originAnswer))
 		}
 	}
-	unicast := openflow.BytesMask(openflow.FieldEthDst, []byte{0, 0, 0, 0, 0, 0}, []byte{1, 0, 0, 0, 0, 0})
 	for _, id := range sortedKeys(r.w.tapsBySrc[r.p.ID]) {
 		t := r.w.tapsBySrc[r.p.ID][id]
 		if !r.mine(t) {
@@ -202,7 +195,7 @@ func (r returner) answers() {
 			}
 			for _, c := range t.answersIn {
 				for _, fields := range r.arriving(c, true) {
-					add(bandAny, t, fields, mac(openflow.FieldEthSrc, m), unicast)
+					add(bandAny, t, fields, mac(openflow.FieldEthSrc, m), unicast())
 				}
 			}
 		}
@@ -217,7 +210,7 @@ func (b *builder) floodedTo(p *Port, here openflow.PortNo) {
 	out := reg(RegOut, uint32(here))
 	add := func(priority uint16, cookie uint64, next openflow.TableID, fields []openflow.MatchField, more ...openflow.MatchField) {
 		if m, ok := conjunction(fields, append(more, out)); ok {
-			b.flow(openflow.Flow{Table: TableTapIn, Priority: bandFlooded + priority, Cookie: cookie, Match: m, Goto: next})
+			b.once(openflow.Flow{Table: TableTapIn, Priority: bandFlooded + priority, Cookie: cookie, Match: m, Goto: next})
 		}
 	}
 	flooded, returned := reg(RegOrigin, originFlooded), reg(RegOrigin, originReturned)
@@ -289,26 +282,40 @@ func (b *builder) floodedFrom(p *Port, cubes []flowtap.Cube) (all [][]openflow.M
 }
 
 // backTo accepts, at an entrance, what was flooded: it goes to those targets of the entrance's
-// monitors whose contracts have it. Destinations that nobody bears are behind the gateway, if there
+// monitor whose contracts have it. Destinations that nobody bears are behind the gateway, if there
 // is one (received).
-func (b *builder) backTo(id string, label uint32) {
+func (b *builder) backTo(id string) {
 	for entrance, here := range b.w.entrances(id, b.n.ID) {
 		monitor := b.w.monitorAt(entrance)
 		via := b.w.labels[ViaLabel(id, monitor)]
-		if via == 0 || len(b.w.divertees(id, monitor)) == 0 {
-			continue
-		}
 		actions := []openflow.Action{set(RegSeenBy, b.w.labels[MonitorLabel(monitor)]|seenVia), set(RegOrigin, originReturned),
 			openflow.ApplyGroup{ID: openflow.GroupID(groupBackLocal + via)}, openflow.ApplyGroup{ID: openflow.GroupID(groupBackRemote + via)}}
-		add := func(priority uint16, fields ...openflow.MatchField) {
-			b.flow(openflow.Flow{Table: TableReturnIn, Priority: priority, Cookie: Cookie(KindNetwork, label),
-				Match: match(append(fields, inPort(here), reg(RegNetwork, label))...), Apply: actions})
-		}
-		add(prioReturnMC, multicast())
-		if b.w.gateway(id) == nil {
-			add(prioReturnUC)
+		for _, p := range b.w.divertees(id, monitor) {
+			r := returner{b, p, entrance, inPort(here)}
+			for _, t := range b.inForceIn(p) {
+				if !r.mine(t) {
+					continue
+				}
+				for _, c := range t.in {
+					for _, fields := range r.arriving(c, true) {
+						b.back(prioReturnMC, t, actions, fields, r.here, multicast())
+						if b.w.gateway(id) == nil {
+							b.back(prioReturnUC, t, actions, fields, r.here, unicast())
+						}
+					}
+				}
+			}
 		}
 	}
+}
+
+// back adds a flow of backTo; of several contracts that make the same one the first has it.
+func (b *builder) back(priority uint16, t *Tap, actions []openflow.Action, fields []openflow.MatchField, more ...openflow.MatchField) {
+	m, ok := conjunction(fields, more)
+	if !ok {
+		return
+	}
+	b.once(openflow.Flow{Table: TableReturnIn, Priority: priority, Cookie: Cookie(KindReturn, t.Num), Match: m, Apply: actions})
 }
 
 // divertees gives the ports whose received frames are redirected to a monitor.

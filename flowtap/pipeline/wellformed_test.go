@@ -167,11 +167,12 @@ func bands(f openflow.Flow) error {
 		TableTarget:  {guardOwn, guardClaim, guardRest},
 		TableTapOut:  {prioMiss}, TableForward: {prioReturned, prioFlooded, prioUnicast, prioMulticast, prioUnknownGW, prioUnknown},
 		TableFlood: {floodSkip, floodSender}, TableTapIn: {prioSeenAll, prioOwn, bandFlooded, prioReturnedMiss, prioMiss}, TableEncap: {prioClassify, prioUnknown + 2, prioUnknown + 3, prioUnknown + 4},
-		TableComeback: {prioClassify, prioMiss}, TableReturn: {prioKnown, prioToSelf, prioMiss}, TableReturnIn: {prioReturnMC, prioKnown, prioReturnUC, prioMiss},
+		TableComeback: {prioClassify, prioMiss}, TableReturn: {prioKnown, prioToSelf, prioMiss}, TableReturnIn: {prioKnown, prioMiss},
 		TableAnswer:  {prioMiss},
 		TableDeliver: {prioClassify}, TableOutput: {prioClassify, prioMiss},
 	}[f.Table]
 	switch {
+	case contract && f.Table == TableReturnIn && (f.Priority == prioReturnMC || f.Priority == prioReturnUC):
 	case contract && !slices.ContainsFunc(base, func(b uint16) bool { return b+tapPriority(0) <= f.Priority && f.Priority <= b+tapPriority(1000)+1 }):
 		return fmt.Errorf("a contract outside its band")
 	case !contract && !slices.Contains(allowed, f.Priority):
