@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/flowtap/flowtap/flowtap/pipeline"
-	"github.com/flowtap/flowtap/openflow"
 	"github.com/flowtap/flowtap/openflow/flowset"
 	"github.com/flowtap/flowtap/openflow/ofconn"
 )
@@ -16,8 +15,8 @@ const readTimeout = 30 * time.Second
 // A reading is what a switch was found to hold of ours.
 type reading struct {
 	set     *flowset.Set
-	flows   []openflow.FlowStats // ours, with counters
-	foreign int                  // flows that are not ours
+	tally   tally // ours
+	foreign int   // flows that are not ours
 	err     error
 }
 
@@ -25,6 +24,7 @@ func readSwitch(ctx context.Context, conn *ofconn.Conn) reading {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	r := reading{set: &flowset.Set{}}
+	r.tally.from = time.Now()
 	flows, err := conn.DumpFlows(ctx)
 	if err != nil {
 		return reading{err: err}
@@ -35,8 +35,12 @@ func readSwitch(ctx context.Context, conn *ofconn.Conn) reading {
 			continue
 		}
 		r.set.PutFlow(f.Flow)
-		r.flows = append(r.flows, f)
+		r.tally.flows = append(r.tally.flows, f)
 	}
+	if r.tally.meters, err = readMeters(ctx, conn, r.tally.flows); err != nil {
+		return reading{err: err}
+	}
+	r.tally.to = time.Now()
 	groups, err := conn.DumpGroups(ctx)
 	if err != nil {
 		return reading{err: err}
@@ -126,7 +130,7 @@ func (p *planner) count(sw *swtch, r reading) {
 	if sw.node == "" {
 		return
 	}
-	p.c.counts.take(sw.session.dpid, r.flows)
+	p.c.counts.take(sw.node, sw.session.dpid, r.tally)
 	flows, groups := sw.have.Len()
 	if sw.status.Flows != flows || sw.status.Groups != groups || sw.status.ForeignFlows != r.foreign {
 		sw.status.Flows, sw.status.Groups, sw.status.ForeignFlows = flows, groups, r.foreign

@@ -24,6 +24,9 @@ type job struct {
 	node    pipeline.Node
 	have    *flowset.Set      // what the switch held at the start
 	made    []flowset.Changes // carried out
+	when    []time.Time       // by when each of made was
+	losing  []uint32          // taps whose counting flows go
+	heard   tally             // what these had counted
 	phases  [3]flowset.Changes
 	off     flowset.Changes // takes the epoch off
 	timeout time.Duration   // of each commit
@@ -79,6 +82,7 @@ func (p *planner) newJob(sw *swtch, changes flowset.Changes) *job {
 	on, off := overlay.Over(sw.have, sw.want, changes)
 	j.phases[0], j.phases[1], j.phases[2] = pipeline.Phases(on)
 	j.off = off
+	j.losing = p.lastWords(changes)
 	p.c.metrics.changes.Add(float64(changes.Len()))
 	return j
 }
@@ -86,6 +90,7 @@ func (p *planner) newJob(sw *swtch, changes flowset.Changes) *job {
 // carryOut takes all jobs through the phases together.
 func (c *Controller) carryOut(ctx context.Context, jobs []*job) {
 	sentinels := make(map[*job]uint64)
+	c.together(jobs, func(j *job) { j.listen(ctx) })
 	c.together(jobs, func(j *job) { j.commit(ctx, j.phases[0]) })
 	var gain, others []*job
 	for _, j := range jobs {
@@ -157,7 +162,7 @@ func (j *job) commit(ctx context.Context, changes flowset.Changes, besides ...op
 		}
 	}
 	if j.err = j.session.conn.Commit(ctx, append(ms, besides...)); j.err == nil {
-		j.made = append(j.made, changes)
+		j.made, j.when = append(j.made, changes), append(j.when, time.Now())
 	}
 }
 
@@ -194,6 +199,7 @@ func (p *planner) roundDone(jobs []*job, version, revision int64, started time.T
 	for _, j := range jobs {
 		j.sw.commits++
 		sw := j.sw
+		p.heed(j)
 		if p.switches[j.session.dpid] != sw || sw.want == nil {
 			continue // gone
 		}

@@ -21,8 +21,9 @@ func (p *planner) tapWanted(t *store.Tap) {
 	if r == nil || r.num != t.Num {
 		r = &tapRecord{num: t.Num, status: t.Status}
 		p.taps[t.ID] = r
-		p.c.counts.adopt(t.Num, t.Status.Counters)
+		p.c.counts.adopt(t.ID, t.Num, t.Status.Nodes)
 	}
+	p.c.counts.diverts(t.Num, t.Spec.Action == flowtap.Redirect)
 	r.revision = t.Revision
 	p.restateTaps([]string{t.ID})
 }
@@ -76,9 +77,9 @@ func (p *planner) restateDue(upTo int64) {
 			continue
 		}
 		st := pipeline.State(p.world, id, r.status.State, health)
-		st.Counters = p.c.counts.tap(r.num)
+		p.c.counts.into(&st, r.num)
 		st.Revision = strconv.FormatInt(r.revision, 10)
-		if st != r.status {
+		if !st.Equal(r.status) {
 			r.status = st
 			p.c.statuses.tap(id, st)
 		}
@@ -106,10 +107,18 @@ func (p *planner) warm(t pipeline.Tunnel) bool {
 
 // countTaps writes the counters of contracts that changed since they were last written.
 func (p *planner) countTaps() {
-	for id, r := range p.taps {
-		if now := p.c.counts.tap(r.num); now != r.status.Counters && r.status.State != "" {
-			r.status.Counters = now
-			p.c.statuses.tap(id, r.status)
+	for num := range p.c.counts.fresh {
+		t := p.c.counts.taps[num]
+		r := p.taps[t.id]
+		if r.status.State == "" {
+			continue // with its state
+		}
+		delete(p.c.counts.fresh, num)
+		st := r.status
+		p.c.counts.into(&st, num)
+		if !st.Equal(r.status) {
+			r.status = st
+			p.c.statuses.tap(t.id, st)
 		}
 	}
 }

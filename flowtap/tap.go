@@ -1,5 +1,10 @@
 package flowtap
 
+import (
+	"slices"
+	"time"
+)
+
 // Action is what happens to the frames of a contract's flow.
 type Action string
 
@@ -66,15 +71,35 @@ const (
 	TapDisabled = "disabled" // enabled is false
 )
 
-// Counters are a tap's totals over all nodes and since its creation.
+// Counters are a tap's totals since its creation. They are what switches counted: Open vSwitch adds
+// up what its datapath did at least every half second, and bytes are those of whole frames, also where
+// copies are truncated. A flooded frame that several targets' contracts send to one monitor is one
+// copy, and is counted for one contract, the first of them that was made.
 type Counters struct {
-	MatchedPackets   uint64 `json:"matched_packets"`
-	MatchedBytes     uint64 `json:"matched_bytes"`
+	// Matched frames are the contract's. Of a redirect they are those that were sent to the monitor.
+	MatchedPackets uint64 `json:"matched_packets"`
+	MatchedBytes   uint64 `json:"matched_bytes"`
+	// Delivered frames were sent to the monitor by this contract. Of a contract that copies they are fewer
+	// than the matched ones where the monitor had the frame already, by the contract of another target.
 	DeliveredPackets uint64 `json:"delivered_packets"`
 	DeliveredBytes   uint64 `json:"delivered_bytes"`
 	// Dropped copies are those that rate_limit held back. Truncation drops nothing.
 	DroppedPackets uint64 `json:"dropped_packets"`
 	DroppedBytes   uint64 `json:"dropped_bytes"`
+	// Returned frames are those that the monitor of a redirect gave back, and answers that it gave in an
+	// endpoint's name.
+	ReturnedPackets uint64 `json:"returned_packets"`
+	ReturnedBytes   uint64 `json:"returned_bytes"`
+}
+
+// NodeCounters is one node's part of a tap's totals.
+type NodeCounters struct {
+	Node string `json:"node"`
+	Counters
+	// Held is the part that was counted by flows which the switch still held at ReadAt; what else there
+	// is was counted by flows that are no more. A controller that starts tells by it what is new.
+	Held   Counters  `json:"held"`
+	ReadAt time.Time `json:"read_at"`
 }
 
 // TapStatus is what the controller made of a tap.
@@ -84,6 +109,17 @@ type TapStatus struct {
 	SrcNode  string   `json:"src_node,omitempty"`
 	DstNode  string   `json:"dst_node,omitempty"`
 	Counters Counters `json:"counters"`
+	// Nodes are the parts of Counters, by node; those that never counted anything are left out.
+	Nodes []NodeCounters `json:"nodes,omitempty"`
 	// Revision is the revision of the tap that this state speaks of.
 	Revision string `json:"revision,omitempty"`
+}
+
+// Equal reports whether two statuses say the same. When counters were read is no matter.
+func (s TapStatus) Equal(o TapStatus) bool {
+	return s.State == o.State && s.Reason == o.Reason && s.SrcNode == o.SrcNode && s.DstNode == o.DstNode &&
+		s.Revision == o.Revision && s.Counters == o.Counters &&
+		slices.EqualFunc(s.Nodes, o.Nodes, func(a, b NodeCounters) bool {
+			return a.Node == b.Node && a.Counters == b.Counters && a.Held == b.Held
+		})
 }

@@ -1,6 +1,8 @@
 package northbound
 
 import (
+	"slices"
+
 	"github.com/flowtap/flowtap/flowtap"
 	"github.com/flowtap/flowtap/topology"
 )
@@ -143,15 +145,28 @@ func tapStatusSchema() doc {
 	return closed(doc{
 		"state": textSchema("", "pending", "active", "degraded", "disabled"), "reason": textSchema(""),
 		"src_node": textSchema(""), "dst_node": textSchema(""), "revision": textSchema(""),
-		"counters": countersSchema(),
+		"counters": countersSchema(), "nodes": listOf(nodeCountersSchema()),
 	}, "state", "reason", "counters")
 }
 
+// nodeCountersSchema is a node's part of a tap's counters.
+func nodeCountersSchema() doc {
+	properties := doc{"node": textSchema(""), "held": countersSchema(),
+		"read_at": doc{"type": "string", "format": "date-time"}}
+	required := []string{"node", "held", "read_at"}
+	for _, n := range counterNames {
+		properties[n] = countSchema
+	}
+	return closed(properties, append(required, counterNames...)...)
+}
+
+var counterNames = []string{"matched_packets", "matched_bytes", "delivered_packets", "delivered_bytes",
+	"dropped_packets", "dropped_bytes", "returned_packets", "returned_bytes"}
+
 func countersSchema() doc {
-	names := []string{"matched_packets", "matched_bytes", "delivered_packets", "delivered_bytes", "dropped_packets", "dropped_bytes"}
 	d := doc{}
-	for _, n := range names {
+	for _, n := range counterNames {
 		d[n] = countSchema
 	}
-	return closed(d, names...)
+	return closed(d, slices.Clone(counterNames)...)
 }

@@ -67,7 +67,7 @@ func command() *cobra.Command {
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	f.BoolVar(&o.insecure, "insecure", false, "accept plain TCP, and no login, beyond loopback: for labs")
-	f.DurationVar(&o.auditInterval, "audit-interval", 5*time.Second, "how often each switch is read back and compared")
+	f.DurationVar(&o.auditInterval, "audit-interval", 4*time.Second, "how often each switch is read back and compared, and counters are read")
 	f.StringVar(&o.epoch, "epoch", "auto", "cure of the stale megaflows of Open vSwitch's userspace datapath: auto, always or never")
 	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{fmt.Errorf("%w; see flowtapd --help", err)} })
 	return c

@@ -49,7 +49,7 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 	})
 	api, err := northbound.New(northbound.Deps{
 		Store: st, Logger: log, Registry: registry, Ready: st.Ready,
-		Planner: planner{ctl}, Settled: ctl.Settled, Unregistered: func() []northbound.UnregisteredNode { return unregistered(ctl) },
+		Planner: planner{ctl}, Settled: ctl.Settled, ReadCounters: ctl.ReadCounters, Unregistered: func() []northbound.UnregisteredNode { return unregistered(ctl) },
 	})
 	if err != nil {
 		return err

@@ -1,0 +1,205 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/flowtap/flowtap/flowtap/pipeline"
+	"github.com/flowtap/flowtap/openflow"
+	"github.com/flowtap/flowtap/openflow/flowset"
+	"github.com/flowtap/flowtap/openflow/ofconn"
+)
+
+// ReadCounters has the switches concerned by a tap asked for its counters now, and returns when they
+// are in its status. It returns early with ctx's error; other errors name the node that could not be
+// asked, and the counters of the others are in the status then. A tap that the controller does not
+// know yet has none.
+func (c *Controller) ReadCounters(ctx context.Context, tap string) error {
+	answer := make(chan freshAsked, 1)
+	c.planner.post(ctx, func(p *planner) { answer <- p.askFresh(tap) })
+	var asked freshAsked
+	select {
+	case asked = <-answer:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	errs := make([]error, len(asked.of))
+	var wg sync.WaitGroup
+	for i, of := range asked.of {
+		wg.Go(func() {
+			if of.session == nil {
+				errs[i] = fmt.Errorf("node %s is not connected", of.node)
+				return
+			}
+			t, err := readTaps(ctx, of.session.conn, []uint32{asked.num}, c.config.SettleTime)
+			if err != nil {
+				errs[i] = fmt.Errorf("node %s: %w", of.node, err)
+				return
+			}
+			c.planner.post(ctx, func(p *planner) {
+				if sw := p.switches[of.session.dpid]; sw != nil && sw.node == of.node {
+					p.c.counts.take(of.node, of.session.dpid, t)
+				}
+			})
+		})
+	}
+	wg.Wait()
+	written := make(chan struct{})
+	c.planner.post(ctx, func(p *planner) { p.countTaps(); close(written) })
+	select {
+	case <-written:
+		c.statuses.flushTap(ctx, tap)
+	case <-ctx.Done():
+	}
+	return errors.Join(append(errs, ctx.Err())...)
+}
+
+// freshAsked is a tap's number and the switches to ask.
+type freshAsked struct {
+	num uint32
+	of  []asked
+}
+
+type asked struct {
+	node    string
+	session *session // nil: not connected
+}
+
+func (p *planner) askFresh(tap string) (f freshAsked) {
+	r := p.taps[tap]
+	if r == nil {
+		return f
+	}
+	f.num = r.num
+	for _, id := range pipeline.TapNodes(p.world, tap) {
+		n := p.world.Node(id)
+		if n == nil {
+			continue
+		}
+		a := asked{node: id}
+		if sw := p.switches[n.DatapathID]; sw != nil && sw.node == id {
+			a.session = sw.session
+		}
+		f.of = append(f.of, a)
+	}
+	return f
+}
+
+// readTaps reads the flows and meters that count for some taps. Open vSwitch adds up what its datapath
+// counted at least every half second, and after each change of flows. So a change that comes to nothing
+// goes before, and after it the time that adding up takes.
+func readTaps(ctx context.Context, conn *ofconn.Conn, taps []uint32, settle time.Duration) (t tally, err error) {
+	if err := conn.Commit(ctx, nothing()); err != nil {
+		return t, err
+	}
+	if settle > 0 {
+		select {
+		case <-time.After(settle):
+		case <-ctx.Done():
+			return t, ctx.Err()
+		}
+	}
+	t.from, t.taps = time.Now(), taps
+	for _, num := range taps {
+		for _, kind := range tapKinds {
+			// Open vSwitch finds whole cookies without looking at every flow.
+			flows, err := conn.FlowStats(ctx, openflow.FlowFilter{Table: openflow.TableAll, Cookie: pipeline.Cookie(kind, num), CookieMask: 1<<64 - 1})
+			if err != nil {
+				return t, err
+			}
+			t.flows = append(t.flows, flows...)
+		}
+	}
+	t.meters, err = readMeters(ctx, conn, t.flows)
+	t.to = time.Now()
+	return t, err
+}
+
+// nothing adds a flow and takes it away in one bundle.
+func nothing() []openflow.Message {
+	f := openflow.Flow{Table: pipeline.TableClassify, Cookie: pipeline.Cookie(pipeline.KindSentinel, 0),
+		Match: openflow.Match{openflow.Uint(openflow.FieldInPort, uint64(openflow.PortMax-1))}}
+	return []openflow.Message{&openflow.FlowMod{Flow: f}, &openflow.FlowMod{Command: openflow.FlowDeleteStrict, Flow: f}}
+}
+
+// readMeters reads the meters that flows use.
+func readMeters(ctx context.Context, conn *ofconn.Conn, flows []openflow.FlowStats) ([]openflow.MeterStats, error) {
+	for i := range flows {
+		if flows[i].Flow.Meter != 0 {
+			return conn.MeterStats(ctx, openflow.MeterAll)
+		}
+	}
+	return nil, nil
+}
+
+// manyTaps is how many taps are asked for one by one.
+const manyTaps = 32
+
+// lastWords gives the taps whose counting flows a change takes away, unless the taps themselves go.
+func (p *planner) lastWords(c flowset.Changes) (taps []uint32) {
+	seen := map[uint32]bool{}
+	for _, flows := range [][]openflow.Flow{c.FlowDelete, c.FlowReplace} {
+		for i := range flows {
+			kind, num, _ := pipeline.Ours(flows[i].Cookie)
+			if ofTap(kind) && counted(kind) && p.c.counts.taps[num] != nil && !seen[num] {
+				seen[num] = true
+				taps = append(taps, num)
+			}
+		}
+	}
+	return taps
+}
+
+// listen reads what flows counted that the job is about to take away.
+func (j *job) listen(ctx context.Context) {
+	if len(j.losing) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, j.timeout)
+	defer cancel()
+	if len(j.losing) <= manyTaps {
+		j.heard, j.err = readTaps(ctx, j.session.conn, j.losing, 0)
+		return
+	}
+	r := readSwitch(ctx, j.session.conn)
+	j.heard, j.err = r.tally, r.err
+}
+
+// heed adds what a job heard, and takes note of the flows that are no more.
+func (p *planner) heed(j *job) {
+	node, dpid := j.node.ID, j.session.dpid
+	if node == "" {
+		return
+	}
+	if !j.heard.to.IsZero() {
+		p.c.counts.take(node, dpid, j.heard)
+	}
+	for i, c := range j.made {
+		p.c.counts.ended(node, dpid, c.FlowDelete, j.when[i])
+		p.c.counts.ended(node, dpid, c.FlowReplace, j.when[i])
+	}
+	if len(j.losing) > 0 {
+		p.countTaps()
+	}
+}
+
+// flushTap waits until a tap's status, as given so far, is in the store, or ctx ends.
+func (w *statusWriter) flushTap(ctx context.Context, id string) {
+	stop := context.AfterFunc(ctx, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.idle.Broadcast()
+	})
+	defer stop()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for ctx.Err() == nil {
+		if _, waits := w.taps[id]; !waits && !w.busy["taps/"+id] {
+			return
+		}
+		w.idle.Wait()
+	}
+}
