@@ -118,10 +118,14 @@ func readTaps(ctx context.Context, conn *ofconn.Conn, taps []uint32, settle time
 	return t, err
 }
 
+// noPort is an input port number that no switch has. Open vSwitch has none from 0xff00 on, and takes
+// no flows for those.
+const noPort = 65001
+
 // nothing adds a flow and takes it away in one bundle.
 func nothing() []openflow.Message {
 	f := openflow.Flow{Table: pipeline.TableClassify, Cookie: pipeline.Cookie(pipeline.KindSentinel, 0),
-		Match: openflow.Match{openflow.Uint(openflow.FieldInPort, uint64(openflow.PortMax-1))}}
+		Match: openflow.Match{openflow.Uint(openflow.FieldInPort, noPort)}}
 	return []openflow.Message{&openflow.FlowMod{Flow: f}, &openflow.FlowMod{Command: openflow.FlowDeleteStrict, Flow: f}}
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/flowtap/flowtap/flowtap"
+	"github.com/flowtap/flowtap/openflow"
 	"github.com/flowtap/flowtap/openflow/ofsim/simswitch"
 )
 
@@ -121,4 +122,14 @@ func TestARedirectCountsWhatComesBack(t *testing.T) {
 	require.Equal(t, flowtap.Counters{MatchedPackets: 5, MatchedBytes: 5 * n, DeliveredPackets: 5, DeliveredBytes: 5 * n,
 		ReturnedPackets: 3, ReturnedBytes: 3 * n}, l.state("t1").Counters)
 	require.Len(t, l.state("t1").Nodes, 2, "n1 sends, n3 takes back")
+}
+
+// TestReadingAsksOnlyForWhatOpenVSwitchTakes: it refuses flows for input ports from 0xff00 on, which
+// made every change fail that takes a contract's flows away.
+func TestReadingAsksOnlyForWhatOpenVSwitchTakes(t *testing.T) {
+	require.Less(t, noPort, 0xff00)
+	want := openflow.Uint(openflow.FieldInPort, noPort)
+	for _, m := range nothing() {
+		require.Equal(t, openflow.Match{want}, m.(*openflow.FlowMod).Flow.Match)
+	}
 }
