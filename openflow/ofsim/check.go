@@ -24,6 +24,10 @@ func (s *Switch) check(f *openflow.Flow) error {
 		if err := prerequisites(f.Match[i].Field, f.Match); err != nil {
 			return bad(err)
 		}
+		// Open vSwitch's own port numbers have 16 bits; OpenFlow's reserved ones are the last of them.
+		if p := openflow.PortNo(f.Match[i].Uint64()); f.Match[i].Field == openflow.FieldInPort && p >= 0xff00 && p < openflow.PortMax {
+			return bad(fmt.Errorf("in_port %d", p))
+		}
 	}
 	if err := checkActions(f.Apply, f); err != nil {
 		return bad(err)

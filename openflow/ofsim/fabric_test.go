@@ -186,6 +186,7 @@ func TestASwitchRefusesWhatOpenVSwitchRefuses(t *testing.T) {
 		"port without protocol": {Match: match{openflow.Uint(openflow.FieldTCPSrc, 1)}},
 		"address without type":  {Apply: actions{openflow.Set(openflow.FieldIPv4Src, 1)}},
 		"pop without tag":       {Apply: actions{openflow.PopVLAN{}}},
+		"no such port number":   {Match: match{openflow.Uint(openflow.FieldInPort, uint64(openflow.PortMax-1))}},
 		"unknown action":        {Apply: actions{openflow.RawAction{}}},
 		"unknown instruction":   {Other: []byte{1}},
 	} {
