@@ -25,18 +25,19 @@ var mayImport = map[string][]string{
 	"topology":         {"openflow"},
 	"flowtap":          {"openflow", "topology"},
 	"flowtap/pipeline": {"openflow", "openflow/flowset", "topology", "flowtap"},
+	"flowtap/trace":    {"openflow", "openflow/flowset", "openflow/ofsim", "topology", "flowtap", "flowtap/pipeline"},
 	"store":            {"openflow", "topology", "flowtap"},
-	"controller":       {"openflow", "openflow/flowset", "openflow/ofconn", "topology", "flowtap", "flowtap/pipeline", "store"},
-	"northbound":       {"openflow", "topology", "flowtap", "store"},
-	"cmd/flowtapd":     {"openflow", "openflow/flowset", "controller", "northbound", "store"},
-	"cmd/flowtapctl":   {"topology", "flowtap", "northbound"},
+	"controller":       {"openflow", "openflow/flowset", "openflow/ofconn", "openflow/ofsim", "topology", "flowtap", "flowtap/pipeline", "flowtap/trace", "store"},
+	"northbound":       {"openflow", "topology", "flowtap", "flowtap/trace", "store"},
+	"cmd/flowtapd":     {"openflow", "openflow/flowset", "flowtap/trace", "controller", "northbound", "store"},
+	"cmd/flowtapctl":   {"topology", "flowtap", "flowtap/trace", "northbound"},
 }
 
 // testHelpers are packages that only tests import.
 var testHelpers = []string{"openflow/ofsim/ovstest", "openflow/ofsim/simswitch"}
 
 // pure packages are functions from values to values: no context, clock, logger, goroutine or I/O.
-var pure = []string{"openflow", "openflow/flowset", "openflow/ofsim", "topology", "flowtap", "flowtap/pipeline"}
+var pure = []string{"openflow", "openflow/flowset", "openflow/ofsim", "topology", "flowtap", "flowtap/pipeline", "flowtap/trace"}
 
 var impureImports = []string{"context", "log", "log/slog", "os", "os/exec", "net/http", "sync", "sync/atomic", "io/fs", "math/rand", "math/rand/v2"}
 
