@@ -9,6 +9,7 @@ import (
 // metrics is what the controller tells Prometheus.
 type metrics struct {
 	switches  prometheus.Gauge
+	passing   prometheus.Gauge
 	packetIns *prometheus.CounterVec
 	commits   *prometheus.CounterVec
 	changes   prometheus.Counter
@@ -25,6 +26,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	m := &metrics{
 		shown:     map[prometheus.Counter]uint64{},
 		switches:  prometheus.NewGauge(prometheus.GaugeOpts{Name: "flowtap_switches", Help: "Connected switches, registered or not."}),
+		passing:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "flowtap_taps_unmonitored", Help: "Redirects with fail_mode open whose flow passes unmonitored, because their monitor cannot be reached."}),
 		packetIns: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "flowtap_packet_ins_total", Help: "Frames that reached the controller, by what sent them."}, []string{"kind"}),
 		commits:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "flowtap_commits_total", Help: "Changes of one switch in one round, by outcome."}, []string{"outcome"}),
 		changes:   prometheus.NewCounter(prometheus.CounterOpts{Name: "flowtap_changes_total", Help: "Flows and groups added, changed or deleted."}),
@@ -35,7 +37,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		injected:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "flowtap_monitor_dropped_packets_total", Help: "Frames that a monitor sent and that no contract allows."}, []string{"port"}),
 	}
 	if r != nil {
-		r.MustRegister(m.switches, m.packetIns, m.commits, m.changes, m.round, m.proof, m.drift, m.spoofed, m.injected)
+		r.MustRegister(m.switches, m.passing, m.packetIns, m.commits, m.changes, m.round, m.proof, m.drift, m.spoofed, m.injected)
 	}
 	return m
 }

@@ -45,6 +45,7 @@ type planner struct {
 	taps      map[string]*tapRecord
 	restate   map[string]int64  // taps to look at, once this version is carried out
 	drift     map[string]uint64 // repaired so far, by node
+	passing   map[string]bool   // redirects whose flow passes unmonitored
 	uses      *tunnelUses
 	lingering bool // tunnels may be kept that nothing uses any more
 }
@@ -56,7 +57,7 @@ func newPlanner(c *Controller) *planner {
 	return &planner{c: c, log: c.log, inbox: make(chan func(*planner), 4096), world: pipeline.NewWorld(),
 		switches: map[openflow.DPID]*swtch{}, dirty: map[pipeline.Unit]bool{},
 		arrived: map[string]int64{}, networks: map[string]topology.NetworkStatus{}, taps: map[string]*tapRecord{}, restate: map[string]int64{},
-		drift: map[string]uint64{}, uses: newTunnelUses()}
+		drift: map[string]uint64{}, passing: map[string]bool{}, uses: newTunnelUses()}
 }
 
 // beside runs f in a goroutine that run waits for.
@@ -147,7 +148,8 @@ func (p *planner) apply(e store.Event) []pipeline.Unit {
 		} else {
 			delete(p.arrived, e.ID)
 		}
-		if old := w.Port(e.ID); old != nil && e.StatusOnly && sameButState(old.Status, port.Status) {
+		if old := w.Port(e.ID); old != nil && e.StatusOnly && sameButState(old.Status, port.Status) &&
+			(old.Status.State == topology.PortDown) == (port.Status.State == topology.PortDown) {
 			old.Status.State = port.Status.State
 			return nil
 		}
@@ -330,6 +332,11 @@ func (p *planner) regular() {
 		}
 	}
 	if p.c.tunnels.untold.Swap(false) {
+		for t := range p.uses.tunnels() {
+			if p.warm(t) || p.c.tunnels.stopped(t) {
+				p.mark(p.world.PutTunnel(t, !p.warm(t)))
+			}
+		}
 		p.restateTaps(p.world.Taps())
 	}
 	p.waiters = slices.DeleteFunc(p.waiters, func(w waiter) bool { return w.ctx.Err() != nil })
@@ -337,4 +344,17 @@ func (p *planner) regular() {
 
 func (p *planner) sinceStart() time.Duration { return time.Since(p.started) }
 
-func (p *planner) tunnelChanged(t pipeline.Tunnel) { p.restateTaps(p.uses.by(t)) }
+// tunnelChanged takes note that a tunnel answers, or answers no more.
+func (p *planner) tunnelChanged(t pipeline.Tunnel) {
+	p.mark(p.world.PutTunnel(t, p.c.tunnels.stopped(t)))
+	p.restateTaps(p.uses.by(t))
+}
+
+// unreachable takes note that a node is away: monitors there serve nobody.
+func (p *planner) unreachable(node string) {
+	for t := range p.uses.tunnels() {
+		if t.To == node {
+			p.mark(p.world.PutTunnel(t, true))
+		}
+	}
+}

@@ -88,6 +88,7 @@ func (p *planner) switchDown(s *session) {
 	if sw.node != "" {
 		sw.status.State, sw.status.Role = topology.NodeDisconnected, ""
 		p.c.statuses.node(sw.node, sw.status)
+		p.unreachable(sw.node)
 		p.restateTaps(p.world.Taps())
 		p.keepTunnels(false)
 	}

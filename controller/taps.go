@@ -33,6 +33,7 @@ func (p *planner) tapGone(id string) {
 		p.c.counts.forget(r.num)
 	}
 	delete(p.taps, id)
+	p.unmonitored(id, false)
 }
 
 // restateTaps has the state of contracts looked at once the switches have carried out what they
@@ -77,6 +78,7 @@ func (p *planner) restateDue(upTo int64) {
 			continue
 		}
 		st := pipeline.State(p.world, id, r.status.State, health)
+		p.unmonitored(id, pipeline.PassesUnmonitored(p.world, id))
 		p.c.counts.into(&st, r.num)
 		st.Revision = strconv.FormatInt(r.revision, 10)
 		if !st.Equal(r.status) {
@@ -84,6 +86,14 @@ func (p *planner) restateDue(upTo int64) {
 			p.c.statuses.tap(id, st)
 		}
 	}
+}
+
+// unmonitored counts the redirects that let their flow pass because their monitor is away.
+func (p *planner) unmonitored(tap string, passes bool) {
+	if delete(p.passing, tap); passes {
+		p.passing[tap] = true
+	}
+	p.c.metrics.passing.Set(float64(len(p.passing)))
 }
 
 // starting reports whether switches may still be on their way back to a controller that just

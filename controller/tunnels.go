@@ -102,6 +102,18 @@ func (t *tunnels) warm(from, to openflow.DPID) bool {
 	return x != nil && x.warm
 }
 
+// stopped reports whether a tunnel has answered and does not any more.
+func (t *tunnels) stopped(name pipeline.Tunnel) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, x := range t.all {
+		if x.name == name {
+			return !x.warm && !x.heard.IsZero()
+		}
+	}
+	return false
+}
+
 // A helper is a switch whose tunnel to another answers.
 type helper struct {
 	session *session

@@ -86,6 +86,7 @@ func (b *builder) cookie(k Kind, network string, object uint32) uint64 {
 // base is what every switch holds whatever it serves.
 func (b *builder) base() {
 	c := Cookie(KindBase, 0)
+	b.group(groupAlive, bucket())
 	b.flow(openflow.Flow{Table: TableClassify, Priority: prioMiss, Cookie: c})
 	b.flow(openflow.Flow{Table: TableSender, Priority: prioMiss, Cookie: c, Goto: TableForward})
 	b.flow(openflow.Flow{Table: TableComeback, Priority: prioMiss, Cookie: c, Goto: TableReturn})

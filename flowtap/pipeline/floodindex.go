@@ -38,6 +38,7 @@ type hold struct {
 	tapped  []string // monitors of enabled contracts, once a contract
 	seen    []string // monitors of those that copy sent frames
 	diverts []string // monitors of redirects, once a contract
+	opens   []string // monitors of those that fail open
 }
 
 // index enters a port's contracts.
@@ -54,6 +55,9 @@ func (w *World) index(p *Port) {
 		h.tapped = append(h.tapped, t.Dst)
 		if t.Action == flowtap.Redirect {
 			h.diverts = append(h.diverts, t.Dst)
+			if t.FailMode == flowtap.FailOpen {
+				h.opens = append(h.opens, t.Dst)
+			}
 		} else if len(t.out) > 0 {
 			h.seen = append(h.seen, t.Dst)
 		}
@@ -90,6 +94,9 @@ func (w *World) enter(port string, h *hold, by int) {
 	}
 	for _, m := range h.seen {
 		count(w.seen, h.network, m, by)
+	}
+	for _, m := range h.opens {
+		count(w.opens, m, h.network, by)
 	}
 	for _, m := range h.diverts {
 		count(w.divertedTo, m, h.network, by)

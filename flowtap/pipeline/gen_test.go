@@ -123,7 +123,24 @@ func (d draws) putMonitor(l *lab, id string) []Unit {
 	if d.chance(25) {
 		p.ReturnPort = one(d, monitors...)
 	}
-	return l.put(id, p, d.where(l, id))
+	us := l.put(id, p, d.where(l, id))
+	return append(us, l.lawful()...)
+}
+
+// lawful deletes contracts that the API would not allow: to a monitor whose entrance is for another
+// network, or another monitor.
+func (l *lab) lawful() (us []Unit) {
+	for again := true; again; {
+		again = false
+		for _, id := range l.w.Taps() {
+			t := l.w.Tap(id)
+			e := l.w.entranceOf(t.Dst)
+			if !l.w.suits(t) || t.Action == flowtap.Redirect && l.w.monitorAt(e) != t.Dst {
+				us, again = append(us, l.w.DeleteTap(id)...), true
+			}
+		}
+	}
+	return us
 }
 
 // targets gives the ids of ports that can have contracts, and of monitors.
@@ -171,13 +188,16 @@ func (d draws) putTap(l *lab) []Unit {
 	id := fmt.Sprintf("t%d", d.n(12))
 	t := flowtap.Tap{Src: src, Dst: one(d, mons...), Match: m, Direction: one(d, flowtap.In, flowtap.Out, flowtap.Both, flowtap.Both),
 		Action: one(d, flowtap.Forward, flowtap.Forward, flowtap.Redirect), Priority: one(d, 0, 5, 10, 1000), Enabled: !d.chance(8), FailMode: "closed"}
+	if t.Action == flowtap.Redirect && d.chance(35) {
+		t.FailMode = flowtap.FailOpen
+	}
 	if strings.HasPrefix(text, "table=") {
 		t.Direction = flowtap.Both
 	}
 	if !l.allowed(id, t) {
 		return nil
 	}
-	return l.tap(id, t)
+	return append(l.tap(id, t), l.lawful()...)
 }
 
 // allowed says whether a contract does not overlap another.

@@ -260,7 +260,7 @@ func (x transit) redirects(port string, dir flowtap.Direction, s sender, fr fram
 			return false
 		}
 		for _, v := range x.views(w, dir, s, p, fr) {
-			if t := (oracle{w}).governing(p, dir, v); t == nil || t.Action != flowtap.Redirect {
+			if t := (oracle{w}).governing(p, dir, v); t == nil || t.Action != flowtap.Redirect || t.FailMode == flowtap.FailOpen {
 				return false
 			}
 		}
@@ -300,9 +300,15 @@ func (x transit) due(port string, dir flowtap.Direction, s sender, fr frame) (ds
 			}
 			return nil
 		}
+		// What is given back is believed to have come by whatever tunnel a redirect names.
+		for _, t := range w.tapsBySrc[port] {
+			if _, tunnel := withoutTunnelFields(t); tunnel && t.Action == flowtap.Redirect {
+				return nil
+			}
+		}
 		for _, v := range x.views(w, dir, s, p, fr) {
 			t := oracle{w}.governing(p, dir, v)
-			if t == nil {
+			if t == nil || t.FailMode == flowtap.FailOpen {
 				return nil
 			}
 			ds = append(ds, t.Dst)

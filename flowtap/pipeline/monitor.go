@@ -21,6 +21,9 @@ func (b *builder) monitor(p *Port) {
 	}
 	if b.w.copiesFrom(b.n.ID, p.ID) {
 		b.group(copyGroup(label), b.towards(p, here, label)...)
+		if len(b.w.opens[p.ID]) > 0 {
+			b.bypasses(p, here, label)
+		}
 	}
 }
 

@@ -324,11 +324,15 @@ func (j *journey) sent(p *Port, node string) {
 	x.view.Metadata = uint64(p.Metadata)
 	if t := j.governing(p, flowtap.Out, x.view); t != nil {
 		j.governs[governed{p.ID, flowtap.Out}] = t.Dst
-		j.toMonitor(t.Dst, x, node)
-		if t.Action == flowtap.Redirect {
+		switch {
+		case j.lets(t):
+		case t.Action == flowtap.Redirect:
+			j.toMonitor(t.Dst, x, node)
 			return
+		default:
+			j.toMonitor(t.Dst, x, node)
+			x.seen = t.Dst
 		}
-		x.seen = t.Dst
 	}
 	j.route(x)
 }
@@ -387,7 +391,7 @@ func (j *journey) deliver(x pass, to *Port) {
 	}
 	j.governs[governed{to.ID, flowtap.In}] = t.Dst
 	switch {
-	case x.via == t.Dst:
+	case x.via == t.Dst, j.lets(t) && x.seen != t.Dst:
 		j.receivers[j.active(to)]++
 	case t.Action == flowtap.Redirect:
 		if x.seen != t.Dst { // else it has one already, and will give that back
@@ -449,7 +453,7 @@ func (j *journey) flood(x pass) {
 			}
 			if !j.divertsIn(to) {
 				j.receivers[j.place(a)]++
-			} else if t := j.governing(to, flowtap.In, v); t == nil || t.Action != flowtap.Redirect || x.via == t.Dst {
+			} else if t := j.governing(to, flowtap.In, v); t == nil || t.Action != flowtap.Redirect || x.via == t.Dst || j.lets(t) {
 				j.receivers[j.place(a)]++
 			}
 		}
@@ -457,6 +461,20 @@ func (j *journey) flood(x pass) {
 	for _, m := range due {
 		j.toMonitor(m, x, x.node)
 	}
+}
+
+// lets reports whether a redirect lets its flow pass because its monitor, or where that gives frames
+// back, is nowhere.
+func (o oracle) lets(t *Tap) bool {
+	if t.Action != flowtap.Redirect || t.FailMode != flowtap.FailOpen {
+		return false
+	}
+	for _, id := range []string{t.Dst, o.entrance(t.Dst)} {
+		if p := o.w.Port(id); p == nil || p.Kind != topology.KindMonitor || p.Status.Node == "" {
+			return true
+		}
+	}
+	return false
 }
 
 func (o oracle) divertsIn(p *Port) bool {

@@ -208,13 +208,13 @@ func (r returner) answers() {
 // governs, and nowhere else.
 func (b *builder) floodedTo(p *Port, here openflow.PortNo) {
 	out := reg(RegOut, uint32(here))
-	add := func(priority uint16, cookie uint64, next openflow.TableID, fields []openflow.MatchField, more ...openflow.MatchField) {
+	add := func(priority uint16, cookie uint64, next openflow.TableID, actions []openflow.Action, fields []openflow.MatchField, more ...openflow.MatchField) {
 		if m, ok := conjunction(fields, append(more, out)); ok {
-			b.once(openflow.Flow{Table: TableTapIn, Priority: bandFlooded + priority, Cookie: cookie, Match: m, Goto: next})
+			b.once(openflow.Flow{Table: TableTapIn, Priority: bandFlooded + priority, Cookie: cookie, Match: m, Apply: actions, Goto: next})
 		}
 	}
 	flooded, returned := reg(RegOrigin, originFlooded), reg(RegOrigin, originReturned)
-	add(0, Cookie(KindPort, p.Num), TableOutput, nil, flooded)
+	add(0, Cookie(KindPort, p.Num), TableOutput, nil, nil, flooded)
 	governing := b.inForceIn(p)
 	vias := map[string]openflow.MatchField{}
 	for _, t := range governing {
@@ -226,10 +226,10 @@ func (b *builder) floodedTo(p *Port, here openflow.PortNo) {
 		priority := tapPriority(t.Priority)
 		for _, fields := range b.floodedFrom(p, t.in) {
 			if via, diverts := vias[t.Dst]; diverts && t.Action == flowtap.Redirect {
-				add(priority+1, Cookie(KindReturn, t.Num), TableOutput, fields, flooded, via)
-				add(priority, Cookie(KindDivert, t.Num), 0, fields, flooded)
+				add(priority+1, Cookie(KindReturn, t.Num), TableOutput, nil, fields, flooded, via)
+				add(priority, Cookie(KindDivert, t.Num), 0, away(t, b.w.labels[MonitorLabel(t.Dst)], passFlooded), fields, flooded)
 			} else {
-				add(priority, Cookie(KindTapFlood, t.Num), TableOutput, fields, flooded)
+				add(priority, Cookie(KindTapFlood, t.Num), TableOutput, nil, fields, flooded)
 			}
 		}
 		for monitor, via := range vias {
@@ -238,7 +238,7 @@ func (b *builder) floodedTo(p *Port, here openflow.PortNo) {
 				kind, next = KindReturn, TableOutput
 			}
 			for _, fields := range b.floodedFrom(p, withoutTunnel(t.in, mine)) {
-				add(priority, Cookie(kind, t.Num), next, fields, returned, via)
+				add(priority, Cookie(kind, t.Num), next, nil, fields, returned, via)
 			}
 		}
 	}

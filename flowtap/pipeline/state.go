@@ -148,6 +148,8 @@ func State(w *World, id string, was string, h Health) flowtap.TapStatus {
 	}
 	st.Reason = w.obstacle(t, src, dst, h)
 	switch {
+	case PassesUnmonitored(w, id):
+		st.State, st.Reason = flowtap.TapDegraded, fmt.Sprintf("monitor %s cannot be reached; the flow passes unmonitored, since fail_mode is open", t.Dst)
 	case st.Reason == "":
 		st.State = flowtap.TapActive
 	case was == flowtap.TapActive || was == flowtap.TapDegraded:

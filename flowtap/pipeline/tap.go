@@ -19,7 +19,7 @@ func (b *builder) tap(t *Tap) {
 	}
 	toMonitor := openflow.ApplyGroup{ID: copyGroup(label)}
 	if t.Action == flowtap.Redirect {
-		b.divert(p, here, t, toMonitor)
+		b.divert(p, here, t)
 		return
 	}
 	if b.w.labels[SeenLabel(p.Network, t.Dst)] != 0 {
@@ -44,24 +44,23 @@ func (b *builder) tap(t *Tap) {
 // divert is a redirect's flows at its target: the flow goes to the monitor alone. On the receiving side
 // a frame that the monitor gave back passes; one of which it was sent a copy will be given back, and
 // what passes here is that one.
-func (b *builder) divert(p *Port, here openflow.PortNo, t *Tap, toMonitor openflow.Action) {
+func (b *builder) divert(p *Port, here openflow.PortNo, t *Tap) {
 	add := func(table openflow.TableID, above uint16, kind Kind, next openflow.TableID, actions []openflow.Action, m openflow.Match, more ...openflow.MatchField) {
 		if m, ok := conjunction(m, more); ok {
 			b.flow(openflow.Flow{Table: table, Priority: tapPriority(t.Priority) + above, Cookie: Cookie(kind, t.Num), Match: m, Apply: actions, Goto: next})
 		}
 	}
-	away := []openflow.Action{toMonitor}
+	label := b.w.labels[MonitorLabel(t.Dst)]
 	for _, c := range t.out {
 		for _, m := range b.sent(p, here, c) {
-			add(TableTapOut, 0, KindTap, 0, away, m)
+			add(TableTapOut, 0, KindTap, 0, away(t, label, passOut), m)
 		}
 	}
-	label := b.w.labels[MonitorLabel(t.Dst)]
 	for _, c := range t.in {
 		for _, m := range b.received(p, here, c) {
 			add(TableTapIn, 1, KindTapSeen, TableOutput, nil, m, reg(RegSeenBy, label|seenVia))
 			add(TableTapIn, 1, KindTapSeen, 0, nil, m, reg(RegSeenBy, label))
-			add(TableTapIn, 0, KindTap, 0, away, m)
+			add(TableTapIn, 0, KindTap, 0, away(t, label, passIn), m)
 		}
 	}
 }

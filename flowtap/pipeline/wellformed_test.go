@@ -93,7 +93,7 @@ func wellFormed(set *flowset.Set) error {
 					return fmt.Errorf("group %#x: a bucket is an action set, in which Open vSwitch does not do %T", g.ID, a)
 				}
 			}
-			if final != 1 {
+			if final != 1 && len(b.Actions) > 0 {
 				return fmt.Errorf("group %#x: a bucket with %d final actions", g.ID, final)
 			}
 		}

@@ -36,7 +36,9 @@ type World struct {
 	arms       map[string]map[string]bool           // monitors, by the port they give frames back by
 	diverted   map[string]map[string]map[string]int // redirects, by network, monitor and target
 	divertedTo map[string]map[string]int            // redirects, by monitor and network
-	keys       map[uint32]string                    // label keys by number
+	opens      map[string]map[string]int            // redirects that fail open, by monitor and network
+	dead       map[Tunnel]bool
+	keys       map[uint32]string // label keys by number
 }
 
 // A spot is a place on a switch, a presence a network on a node, an address a MAC or IP in a network.
@@ -92,6 +94,7 @@ func NewWorld() *World {
 		using: map[address]map[string]*Port{}, keys: map[uint32]string{},
 		holds: map[string]*hold{}, floods: map[string]*flood{}, seen: map[string]map[string]int{}, tapped: map[string]map[string]int{},
 		arms: map[string]map[string]bool{}, diverted: map[string]map[string]map[string]int{}, divertedTo: map[string]map[string]int{},
+		opens: map[string]map[string]int{}, dead: map[Tunnel]bool{},
 	}
 }
 
