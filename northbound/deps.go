@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/flowtap/flowtap/flowtap"
+	"github.com/flowtap/flowtap/flowtap/trace"
 	"github.com/flowtap/flowtap/openflow"
 	"github.com/flowtap/flowtap/store"
 )
@@ -38,6 +39,9 @@ type Deps struct {
 	// its status: what ?fresh=true waits for. It returns early with ctx's error; any other error says
 	// which switch could not be asked. Nil answers 503.
 	ReadCounters func(ctx context.Context, tap string) error
+	// Trace answers POST /v1/trace. The port exists. Errors may be *topology.FieldError, of the fields
+	// "port" and "frame"; one that is a context's becomes a 503. Nil answers 503.
+	Trace func(context.Context, TraceRequest) (*trace.Trace, error)
 	// NotYet says what a valid spec asks for that this version does not carry out. Nil is flowtap.NotYet.
 	NotYet func(spec any) error
 	// Unregistered lists the switches that are connected and that no node names; nil is none.

@@ -52,6 +52,9 @@ func (s *Server) table() []route {
 	rs = append(rs, collectionRoutes(s.ports(), "Port")...)
 	rs = append(rs, collectionRoutes(s.pools(), "Pool")...)
 	rs = append(rs, collectionRoutes(s.taps(), "Tap")...)
+	rs = append(rs, route{method: http.MethodPost, path: "/v1/trace", summary: "What becomes of a frame that enters by a port, by what the switches should hold.",
+		params: noParameters, body: "Trace",
+		answers: map[int]answer{200: {mediaJSON, "Trace"}, 400: {}, 404: {}, 413: {}, 415: {}, 422: {}, 503: {}}, handle: s.trace})
 	for _, name := range laterCollections {
 		rs = append(rs, laterRoutes(name)...)
 	}

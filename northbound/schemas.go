@@ -1,6 +1,7 @@
 package northbound
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/flowtap/flowtap/flowtap"
@@ -42,6 +43,7 @@ func schemas() doc {
 			"status": nodeStatusSchema(),
 		}, "id", "datapath_id", "revision", "created_at", "updated_at", "status"),
 	}
+	maps.Copy(d, traceSchemas())
 	for name, c := range map[string]struct {
 		fields []field
 		status doc

@@ -13,7 +13,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/flowtap/flowtap/flowtap"
+	"github.com/flowtap/flowtap/flowtap/trace"
 	"github.com/flowtap/flowtap/northbound"
+	"github.com/flowtap/flowtap/openflow"
+	"github.com/flowtap/flowtap/openflow/ofsim"
 	"github.com/flowtap/flowtap/store"
 	"github.com/flowtap/flowtap/topology"
 )
@@ -33,6 +36,23 @@ func (planner) DryRun(context.Context, northbound.Change) ([]northbound.SwitchCh
 	return []northbound.SwitchChange{{Node: "n1", FlowsAdded: []string{"table=2 actions=drop"}, GroupsRemoved: []string{"group_id=1"}}}, nil
 }
 
+// traced says that every frame goes through one action of one tap.
+func traced(_ context.Context, r northbound.TraceRequest) (*trace.Trace, error) {
+	if r.Frame.IsZero() {
+		return nil, &topology.FieldError{Field: "frame", Detail: "where the frame goes is not said: give dl_dst"}
+	}
+	table, priority, cookie := openflow.TableID(30), uint16(210), ofsim.Cookie(0xf10a0b0000000007)
+	t := &trace.Trace{Port: r.Port, Frame: r.Frame.String(), Copies: []trace.Copy{{Monitor: "ids1", Tap: "t1", Node: "n1"}}, Stops: []trace.Copy{},
+		Outputs: []trace.Output{{Port: "db", Node: "n1", OFPort: 2}}, Hops: []*trace.Hop{{Node: "n1", DPID: 1, InPort: 1, Port: r.Port,
+			Steps: []*trace.Step{{Kind: ofsim.NodeFlow, Table: &table, TableName: "tap-out", Priority: &priority, Cookie: &cookie,
+				Origin: &trace.Origin{Kind: "tap", Collection: "taps", ID: "t1"}, Steps: []*trace.Step{{Kind: ofsim.NodeAction, Action: "output:2",
+					Output: &trace.Left{OFPort: 2, Port: "db"}}}}}}}}
+	if r.GiveBack {
+		t.Stops = append(t.Stops, trace.Copy{Monitor: "ips", Tap: "r1", Node: "n2"})
+	}
+	return t, nil
+}
+
 // notYet refuses one thing as the server refuses what the switches do not carry out.
 func notYet(spec any) error {
 	if t, ok := spec.(flowtap.Tap); ok && t.RewriteDstMAC {
@@ -46,7 +66,7 @@ func newLab(t *testing.T) *lab {
 	st, err := store.Open(context.Background(), store.Config{DataDir: t.TempDir()})
 	require.NoError(t, err)
 	s, err := northbound.New(northbound.Deps{Store: st, Logger: slog.New(slog.DiscardHandler), Planner: planner{},
-		NotYet: notYet, ReadCounters: func(ctx context.Context, id string) error {
+		NotYet: notYet, Trace: traced, ReadCounters: func(ctx context.Context, id string) error {
 			return st.Taps().PutStatus(ctx, id, flowtap.TapStatus{State: flowtap.TapActive, Counters: flowtap.Counters{DeliveredPackets: 5}})
 		}})
 	require.NoError(t, err)

@@ -64,7 +64,8 @@ func (a *app) root() *cobra.Command {
 		Example: "  flowtapctl get taps\n" +
 			"  flowtapctl create tap t1 --src web --dst ids1 --match 'tcp,tp_dst=80' --action forward\n" +
 			"  flowtapctl wait tap t1 --for active --timeout 10s\n" +
-			"  flowtapctl apply -f cloud.yaml",
+			"  flowtapctl apply -f cloud.yaml\n" +
+			"  flowtapctl trace web tcp,nw_dst=10.0.0.2,tp_dst=80",
 		SilenceErrors: true, SilenceUsage: true,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
@@ -91,7 +92,7 @@ func (a *app) root() *cobra.Command {
 	f.DurationVar(&a.timeout, "request-timeout", 30*time.Second, "how long one request may take, apart from --wait")
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp)) // fails for unknown flags only
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	root.AddCommand(a.getCommand(), a.createCommand(), a.applyCommand(), a.deleteCommand(), a.waitCommand(), a.watchCommand())
+	root.AddCommand(a.getCommand(), a.createCommand(), a.applyCommand(), a.deleteCommand(), a.waitCommand(), a.watchCommand(), a.traceCommand())
 	return root
 }
 

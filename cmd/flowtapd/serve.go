@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/flowtap/flowtap/controller"
+	"github.com/flowtap/flowtap/flowtap/trace"
 	"github.com/flowtap/flowtap/northbound"
 	"github.com/flowtap/flowtap/openflow"
 	"github.com/flowtap/flowtap/store"
@@ -49,7 +50,11 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 	})
 	api, err := northbound.New(northbound.Deps{
 		Store: st, Logger: log, Registry: registry, Ready: st.Ready,
-		Planner: planner{ctl}, Settled: ctl.Settled, ReadCounters: ctl.ReadCounters, Unregistered: func() []northbound.UnregisteredNode { return unregistered(ctl) },
+		Planner: planner{ctl}, Settled: ctl.Settled, ReadCounters: ctl.ReadCounters,
+		Trace: func(ctx context.Context, r northbound.TraceRequest) (*trace.Trace, error) {
+			return ctl.Trace(ctx, controller.TraceRequest(r))
+		},
+		Unregistered: func() []northbound.UnregisteredNode { return unregistered(ctl) },
 	})
 	if err != nil {
 		return err

@@ -34,11 +34,12 @@ const (
 	typeRARP = 0x8035
 	typeIPv6 = 0x86dd
 
-	protoICMP   = 1
-	protoTCP    = 6
-	protoUDP    = 17
-	protoICMPv6 = 58
-	protoSCTP   = 132
+	protoICMP     = 1
+	protoTCP      = 6
+	protoUDP      = 17
+	protoFragment = 44
+	protoICMPv6   = 58
+	protoSCTP     = 132
 )
 
 // What goes into a frame whose description says nothing of it.
@@ -216,7 +217,9 @@ func (b *build) ip(six bool) error {
 	if frag != 0 {
 		b.add(openflow.FieldIPFrag, frag)
 	}
-	b.transport(six, frag&2 != 0)
+	if err := b.transport(six, frag&2 != 0); err != nil {
+		return err
+	}
 	switch {
 	case frag&2 != 0:
 		b.f.Fragment, b.f.Payload = laterOffset, make([]byte, 64)
@@ -290,7 +293,16 @@ func (b *build) macOf(ip netip.Addr) (topology.MAC, bool) {
 }
 
 // transport fills in what an IP packet carries; later fragments show no ports.
-func (b *build) transport(six, later bool) {
+func (b *build) transport(six, later bool) error {
+	if six && later {
+		// The fragment header stands for the protocol behind it (ovs-fields(7), "IPv6 fragments").
+		if proto, ok := b.v.num(openflow.FieldIPProto); ok && proto != protoFragment {
+			return bad("of a later fragment of IPv6 nobody sees the protocol: leave out nw_proto")
+		}
+		b.add(openflow.FieldIPProto, protoFragment)
+		b.f.Proto = protoUDP
+		return nil
+	}
 	or := func(f openflow.Field, def uint16) uint16 {
 		v, ok := b.v.num(f)
 		if !ok {
@@ -320,6 +332,7 @@ func (b *build) transport(six, later bool) {
 	default:
 		b.f.Payload = make([]byte, 32)
 	}
+	return nil
 }
 
 // icmp6 fills in an ICMPv6 message, with what neighbour discovery has (RFC 4861 §4.3, §4.4).
