@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/flowtap/flowtap/openflow"
 	"github.com/flowtap/flowtap/openflow/flowset"
 	"github.com/flowtap/flowtap/openflow/ofconn"
+	"github.com/flowtap/flowtap/topology"
 )
 
 // ReadCounters has the switches concerned by a tap asked for its counters now, and returns when they
@@ -34,7 +36,11 @@ func (c *Controller) ReadCounters(ctx context.Context, tap string) error {
 				errs[i] = fmt.Errorf("node %s is not connected", of.node)
 				return
 			}
-			t, err := readTaps(ctx, of.session.conn, []uint32{asked.num}, c.config.SettleTime)
+			err := addUp(ctx, of.session.conn, c.config.SettleTime)
+			var t tally
+			if err == nil {
+				t, err = readTaps(ctx, of.session.conn, []uint32{asked.num})
+			}
 			if err != nil {
 				errs[i] = fmt.Errorf("node %s: %w", of.node, err)
 				return
@@ -88,20 +94,23 @@ func (p *planner) askFresh(tap string) (f freshAsked) {
 	return f
 }
 
-// readTaps reads the flows and meters that count for some taps. Open vSwitch adds up what its datapath
-// counted at least every half second, and after each change of flows. So a change that comes to nothing
-// goes before, and after it the time that adding up takes.
-func readTaps(ctx context.Context, conn *ofconn.Conn, taps []uint32, settle time.Duration) (t tally, err error) {
-	if err := conn.Commit(ctx, nothing()); err != nil {
-		return t, err
+// addUp has a switch bring the counters of its flows up to date. Open vSwitch adds up what its datapath
+// counted at least every half second, and after each change of flows: so a change that comes to
+// nothing, and the time that adding up takes.
+func addUp(ctx context.Context, conn *ofconn.Conn, need time.Duration) error {
+	if err := conn.Commit(ctx, nothing()); err != nil || need == 0 {
+		return err
 	}
-	if settle > 0 {
-		select {
-		case <-time.After(settle):
-		case <-ctx.Done():
-			return t, ctx.Err()
-		}
+	select {
+	case <-time.After(need):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
+}
+
+// readTaps reads the flows and meters that count for some taps.
+func readTaps(ctx context.Context, conn *ofconn.Conn, taps []uint32) (t tally, err error) {
 	t.from, t.taps = time.Now(), taps
 	for _, num := range taps {
 		for _, kind := range tapKinds {
@@ -142,34 +151,61 @@ func readMeters(ctx context.Context, conn *ofconn.Conn, flows []openflow.FlowSta
 // manyTaps is how many taps are asked for one by one.
 const manyTaps = 32
 
-// lastWords gives the taps whose counting flows a change takes away, unless the taps themselves go.
-func (p *planner) lastWords(c flowset.Changes) (taps []uint32) {
+// lastWords gives the taps whose counting flows a change takes away from a node's switch, unless the taps
+// themselves go, and how long the switch needs to add up what they counted. What a port that has left
+// counted is added up already. Most switches need a fraction of the time in which all have acted.
+func (p *planner) lastWords(node string, c flowset.Changes) (taps []uint32, need time.Duration) {
 	seen := map[uint32]bool{}
 	for _, flows := range [][]openflow.Flow{c.FlowDelete, c.FlowReplace} {
 		for i := range flows {
 			kind, num, _ := pipeline.Ours(flows[i].Cookie)
-			if ofTap(kind) && counted(kind) && p.c.counts.taps[num] != nil && !seen[num] {
-				seen[num] = true
-				taps = append(taps, num)
+			known := p.c.counts.taps[num]
+			if !ofTap(kind) || !counted(kind) || known == nil || seen[num] {
+				continue
+			}
+			seen[num] = true
+			taps = append(taps, num)
+			if p.attached(known.id, node) {
+				need = p.c.config.SettleTime / 2
 			}
 		}
 	}
-	return taps
+	return taps, need
 }
 
-// listen reads what flows counted that the job is about to take away.
+// attached reports whether a tap's target is on a node.
+func (p *planner) attached(tap, node string) bool {
+	t := p.world.Tap(tap)
+	if t == nil || p.world.Port(t.Src) == nil {
+		return false
+	}
+	return slices.ContainsFunc(p.world.Port(t.Src).Status.Attachments, func(a topology.Attachment) bool { return a.Node == node })
+}
+
+// listen reads what flows counted that the job is about to take away. A switch that refuses to tell
+// is not kept from changing; one that does not answer at all has not answered the job.
 func (j *job) listen(ctx context.Context) {
 	if len(j.losing) == 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, j.timeout)
 	defer cancel()
-	if len(j.losing) <= manyTaps {
-		j.heard, j.err = readTaps(ctx, j.session.conn, j.losing, 0)
+	err := addUp(ctx, j.session.conn, j.need)
+	switch {
+	case err != nil:
+	case len(j.losing) <= manyTaps:
+		j.heard, err = readTaps(ctx, j.session.conn, j.losing)
+	default:
+		r := readSwitch(ctx, j.session.conn)
+		j.heard, err = r.tally, r.err
+	}
+	if err == nil {
 		return
 	}
-	r := readSwitch(ctx, j.session.conn)
-	j.heard, j.err = r.tally, r.err
+	j.heard, j.unheard = tally{}, err
+	if ctx.Err() != nil || j.session.conn.Err() != nil {
+		j.err = err
+	}
 }
 
 // heed adds what a job heard, and takes note of the flows that are no more.
@@ -177,6 +213,9 @@ func (p *planner) heed(j *job) {
 	node, dpid := j.node.ID, j.session.dpid
 	if node == "" {
 		return
+	}
+	if j.unheard != nil && j.err == nil {
+		p.log.Error("the switch does not tell what its flows counted before they go", "node", node, "error", j.unheard)
 	}
 	if !j.heard.to.IsZero() {
 		p.c.counts.take(node, dpid, j.heard)
