@@ -87,6 +87,9 @@ func (b *builder) cookie(k Kind, network string, object uint32) uint64 {
 func (b *builder) base() {
 	c := Cookie(KindBase, 0)
 	b.group(groupAlive, bucket())
+	parse := bucket(openflow.Resubmit{Port: openflow.PortInPort, Table: TableComeback})
+	parse.Weight, parse.WatchPort, parse.WatchGroup = 1, openflow.PortAny, openflow.GroupAny
+	b.groups = append(b.groups, openflow.Group{ID: groupParse, Type: openflow.GroupTypeSelect, Buckets: []openflow.Bucket{parse}})
 	b.flow(openflow.Flow{Table: TableClassify, Priority: prioMiss, Cookie: c})
 	b.flow(openflow.Flow{Table: TableSender, Priority: prioMiss, Cookie: c, Goto: TableForward})
 	b.flow(openflow.Flow{Table: TableComeback, Priority: prioMiss, Cookie: c, Goto: TableReturn})

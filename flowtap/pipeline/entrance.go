@@ -35,7 +35,16 @@ func (w *World) monitorAt(entrance string) (first string) {
 	return first
 }
 
-// networkAt gives the network of what comes in by an entrance, "" where nothing may.
+// admits reports whether frames of a network may come in by an entrance.
+func (w *World) admits(entrance, network string) bool {
+	monitor := w.monitorAt(entrance)
+	if w.tags(monitor) {
+		return w.divertedTo[monitor][network] > 0 && w.labels[VLANKey(network)] != 0
+	}
+	return network != "" && w.networkAt(entrance) == network
+}
+
+// networkAt gives the network of what comes in by an entrance without a tag, "" where nothing may.
 func (w *World) networkAt(entrance string) (network string) {
 	for n := range w.divertedTo[w.monitorAt(entrance)] {
 		if network == "" || n < network {
@@ -50,7 +59,7 @@ func (w *World) networkAt(entrance string) (network string) {
 func (w *World) diverts(t *Tap) bool {
 	p := w.ports[t.Src]
 	entrance := w.entranceOf(t.Dst)
-	return t.Action == flowtap.Redirect && t.Enabled && p != nil && w.monitorAt(entrance) == t.Dst && w.networkAt(entrance) == p.Network &&
+	return t.Action == flowtap.Redirect && t.Enabled && p != nil && w.monitorAt(entrance) == t.Dst && w.admits(entrance, p.Network) &&
 		w.labels[MonitorLabel(t.Dst)] != 0 && w.labels[ViaLabel(p.Network, t.Dst)] != 0
 }
 
@@ -60,7 +69,7 @@ func (w *World) inForce(t *Tap) bool {
 	if t.Action == flowtap.Redirect {
 		return w.diverts(t)
 	}
-	return t.Enabled && w.labels[MonitorLabel(t.Dst)] != 0 && w.suits(t)
+	return t.Enabled && w.numbered(w.networkOf(t), t.Dst) && w.suits(t)
 }
 
 // suits reports whether a contract is of the monitor and the network that its monitor's entrance is
@@ -68,6 +77,9 @@ func (w *World) inForce(t *Tap) bool {
 func (w *World) suits(t *Tap) bool {
 	entrance := w.entranceOf(t.Dst)
 	network := w.networkAt(entrance)
+	if w.tags(w.monitorAt(entrance)) {
+		return network == "" || w.monitorAt(entrance) == t.Dst
+	}
 	return network == "" || network == w.networkOf(t) && w.monitorAt(entrance) == t.Dst
 }
 
@@ -87,7 +99,7 @@ func (w *World) entrances(network, node string) map[string]openflow.PortNo {
 	for monitor := range w.diverted[network] {
 		e := w.entranceOf(monitor)
 		p := w.ports[e]
-		if p == nil || w.networkAt(e) != network {
+		if p == nil || !w.admits(e, network) {
 			continue
 		}
 		if here := w.attachment(p, node); here != 0 {

@@ -24,26 +24,26 @@ var (
 )
 
 // away gives the actions that take a redirected frame to the monitor.
-func away(t *Tap, label uint32, pass bypass) []openflow.Action {
-	id := copyGroup(label)
+func (b *builder) away(t *Tap, pass bypass) []openflow.Action {
+	network := b.w.networkOf(t)
 	switch {
 	case t.FailMode == flowtap.FailOpen:
-		id = pass.groups + openflow.GroupID(label)
+		return []openflow.Action{openflow.ApplyGroup{ID: pass.groups + openflow.GroupID(b.w.labels[ViaLabel(network, t.Dst)])}}
 	case pass == passFlooded:
 		return nil
 	}
-	return []openflow.Action{openflow.ApplyGroup{ID: id}}
+	return b.tagged(network, t.Dst, false, openflow.ApplyGroup{ID: copyGroup(b.w.labels[MonitorLabel(t.Dst)])})
 }
 
-// bypasses makes the groups of a monitor's redirects that fail open.
-func (b *builder) bypasses(p *Port, here openflow.PortNo, label uint32) {
+// bypasses makes the groups of a network's redirects to a monitor that fail open.
+func (b *builder) bypasses(p *Port, here openflow.PortNo, label uint32, network string, via uint32) {
 	for _, pass := range []bypass{passOut, passIn, passFlooded} {
 		var buckets []openflow.Bucket
 		for _, first := range b.towards(p, here, label) {
 			if !b.w.serves(b.n.ID, p) {
 				break
 			}
-			if pass == passFlooded {
+			if first.Actions = b.tagged(network, p.ID, false, first.Actions...); pass == passFlooded {
 				first.Actions = nil
 			}
 			if first.WatchGroup = groupAlive; p.Status.Node == b.n.ID {
@@ -53,7 +53,7 @@ func (b *builder) bypasses(p *Port, here openflow.PortNo, label uint32) {
 		}
 		past := bucket(openflow.Resubmit{Port: openflow.PortInPort, Table: pass.next})
 		past.WatchGroup = groupAlive
-		b.groups = append(b.groups, openflow.Group{ID: pass.groups + openflow.GroupID(label), Type: openflow.GroupTypeFastFailover, Buckets: append(buckets, past)})
+		b.groups = append(b.groups, openflow.Group{ID: pass.groups + openflow.GroupID(via), Type: openflow.GroupTypeFastFailover, Buckets: append(buckets, past)})
 	}
 }
 

@@ -150,8 +150,9 @@ func (b *builder) stages(f *flood) (monitors []string) {
 	return monitors
 }
 
-func copyOf(label uint32) []openflow.Action {
-	return []openflow.Action{openflow.ApplyGroup{ID: copyGroup(label)}, set(RegCopied, label)}
+func (b *builder) copyOf(network, monitor string) []openflow.Action {
+	label := b.w.labels[MonitorLabel(monitor)]
+	return append(b.tagged(network, monitor, true, openflow.ApplyGroup{ID: copyGroup(label)}), set(RegCopied, label))
 }
 
 // floodCube is the flow of one match that is decided for all its targets together.
@@ -181,7 +182,7 @@ func (b *builder) floodCube(r cubeRef) {
 	if first == nil {
 		return
 	}
-	b.floodFlow(tapPriority(0), Cookie(KindTap, first.Num), copyOf(label), network, label, -1, c.match...)
+	b.floodFlow(tapPriority(0), Cookie(KindTap, first.Num), b.copyOf(r.network, r.monitor), network, label, -1, c.match...)
 }
 
 // floodTarget is the look-ups that are for one target.
@@ -214,7 +215,7 @@ func (b *builder) lone(p *Port, stage, network uint32) {
 		}
 		kind, actions := KindTapFlood, []openflow.Action(nil)
 		if label == stage {
-			kind, actions = KindTap, copyOf(stage)
+			kind, actions = KindTap, b.copyOf(p.Network, t.Dst)
 		}
 		for _, m := range b.flooded(p, t) {
 			b.floodFlow(tapPriority(t.Priority), Cookie(kind, t.Num), actions, network, stage, int64(p.Num), m...)

@@ -123,6 +123,9 @@ func (d draws) putMonitor(l *lab, id string) []Unit {
 	if d.chance(25) {
 		p.ReturnPort = one(d, monitors...)
 	}
+	if d.chance(25) {
+		p.Tag = topology.TagVLAN
+	}
 	us := l.put(id, p, d.where(l, id))
 	return append(us, l.lawful()...)
 }
@@ -135,7 +138,7 @@ func (l *lab) lawful() (us []Unit) {
 		for _, id := range l.w.Taps() {
 			t := l.w.Tap(id)
 			e := l.w.entranceOf(t.Dst)
-			if !l.w.suits(t) || t.Action == flowtap.Redirect && l.w.monitorAt(e) != t.Dst {
+			if !l.w.suits(t) || t.Action == flowtap.Redirect && l.w.monitorAt(e) != t.Dst || l.w.networkAt(e) != "" && l.w.tags(t.Dst) != l.w.tags(l.w.monitorAt(e)) {
 				us, again = append(us, l.w.DeleteTap(id)...), true
 			}
 		}

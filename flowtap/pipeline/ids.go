@@ -84,14 +84,15 @@ func Ours(cookie uint64) (k Kind, object uint32, ok bool) {
 // Groups have no cookie: ours are told by their range, 0xf1000000 to 0xf8ffffff.
 const (
 	groupAlive       = 0xf1000000 // does nothing, and lives: what buckets of last resort watch
+	groupParse       = 0xf1000001 // has Open vSwitch look at a frame anew
 	groupCopy        = 0xf1000000 // plus the monitor's label
 	groupFloodLocal  = 0xf2000000 // plus the network's label
 	groupFloodRemote = 0xf3000000 // plus the network's label
 	groupBackLocal   = 0xf4000000 // plus the via label
 	groupBackRemote  = 0xf5000000 // plus the via label
-	groupPassOut     = 0xf6000000 // plus the monitor's label
-	groupPassIn      = 0xf7000000 // plus the monitor's label
-	groupPassFlooded = 0xf8000000 // plus the monitor's label
+	groupPassOut     = 0xf6000000 // plus the via label
+	groupPassIn      = 0xf7000000 // plus the via label
+	groupPassFlooded = 0xf8000000 // plus the via label
 )
 
 // OurGroup reports whether a group id is in our range.

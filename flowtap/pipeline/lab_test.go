@@ -156,6 +156,9 @@ func describe(w *World) string {
 		for _, a := range p.Status.Attachments {
 			fmt.Fprintf(&b, " %s:%d", a.Node, a.OFPort)
 		}
+		if p.Tag != "" {
+			fmt.Fprintf(&b, ", tag %s", p.Tag)
+		}
 		if p.ReturnPort != "" {
 			fmt.Fprintf(&b, ", gives back by %s", p.ReturnPort)
 		}

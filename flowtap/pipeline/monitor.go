@@ -21,8 +21,10 @@ func (b *builder) monitor(p *Port) {
 	}
 	if b.w.copiesFrom(b.n.ID, p.ID) {
 		b.group(copyGroup(label), b.towards(p, here, label)...)
-		if len(b.w.opens[p.ID]) > 0 {
-			b.bypasses(p, here, label)
+		for _, network := range sortedKeys(b.w.opens[p.ID]) {
+			if via := b.w.labels[ViaLabel(network, p.ID)]; via != 0 && b.w.here(network, b.n.ID) && b.w.numbered(network, p.ID) {
+				b.bypasses(p, here, label, network, via)
+			}
 		}
 	}
 }
@@ -31,12 +33,24 @@ func (b *builder) monitor(p *Port) {
 func (b *builder) entrance(p *Port, here openflow.PortNo) {
 	drop := openflow.Flow{Table: TableClassify, Priority: prioInject, Cookie: Cookie(KindInject, p.Num), Match: match(inPort(here))}
 	b.flow(drop)
-	network := b.w.labels[NetworkLabel(b.w.networkAt(p.ID))]
-	if network == 0 {
+	in := openflow.Flow{Table: TableClassify, Priority: prioClassify, Cookie: Cookie(KindMonitor, p.Num), Match: match(inPort(here)), Goto: TableComeback}
+	admitted := 0
+	for _, id := range sortedKeys(b.w.divertedTo[b.w.monitorAt(p.ID)]) {
+		network := b.w.labels[NetworkLabel(id)]
+		switch {
+		case network == 0 || !b.w.admits(p.ID, id):
+			continue
+		case b.w.tags(b.w.monitorAt(p.ID)):
+			b.untagged(in, b.w.labels[VLANKey(id)], network)
+		default:
+			in.Apply = []openflow.Action{set(RegNetwork, network)}
+			b.flow(in)
+		}
+		admitted++
+	}
+	if admitted == 0 {
 		return
 	}
-	b.flow(openflow.Flow{Table: TableClassify, Priority: prioClassify, Cookie: Cookie(KindMonitor, p.Num), Match: match(inPort(here)),
-		Apply: []openflow.Action{set(RegNetwork, network)}, Goto: TableComeback})
 	drop.Table, drop.Priority = TableAnswer, prioMiss
 	b.flow(drop)
 }

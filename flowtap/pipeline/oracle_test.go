@@ -230,12 +230,31 @@ func (o oracle) networkOf(entrance string) (first string) {
 	return first
 }
 
+// admits reports whether frames of a network may come in by an entrance: of any network, by its tag,
+// where the monitor wants tags.
+func (o oracle) admits(entrance, network string) bool {
+	m := o.monitorOf(entrance)
+	if m == nil || m.Tag != topology.TagVLAN {
+		return network != "" && o.networkOf(entrance) == network
+	}
+	for _, id := range o.w.Taps() {
+		t := o.w.Tap(id)
+		if p := o.w.Port(t.Src); t.Enabled && t.Action == flowtap.Redirect && t.Dst == m.ID && p != nil && p.Network == network {
+			return true
+		}
+	}
+	return false
+}
+
 // inForce: an enabled contract whose monitor's entrance is for no other network, or monitor.
 func (o oracle) inForce(t *Tap) bool {
 	e := o.entrance(t.Dst)
 	n, p := o.networkOf(e), o.w.Port(t.Src)
 	if n != "" && (o.monitorOf(e) == nil || o.monitorOf(e).ID != t.Dst) {
 		return false
+	}
+	if m := o.monitorOf(e); p != nil && (o.admits(e, p.Network) || m != nil && m.Tag == topology.TagVLAN && t.Action != flowtap.Redirect) {
+		n = p.Network
 	}
 	return t.Enabled && p != nil && o.w.Port(t.Dst) != nil && (n == p.Network || n == "" && t.Action != flowtap.Redirect)
 }
@@ -295,7 +314,7 @@ func (o oracle) judge(p *Port, node string, f frame) verdict {
 // toMonitor has a monitor get the frame, if it is anywhere. A switch does not send a frame out of the
 // port that it came in by, as when a monitor's port is another one's entrance.
 func (j *journey) toMonitor(monitor string, x pass, node string) {
-	if m := j.w.Port(monitor); m != nil && m.Status.Node != "" && !(x.entrance == monitor && x.node == node) {
+	if m := j.w.Port(monitor); m != nil && m.Status.Node != "" && !(x.entrance == monitor && x.node == node && m.Status.Node == node) {
 		j.copies[monitor]++
 		j.held = append(j.held, monitor)
 	}
@@ -489,7 +508,10 @@ func (o oracle) divertsIn(p *Port) bool {
 // in is a frame that comes in by an entrance. It is taken for what it says it is.
 func (j *journey) in(e *Port, node string) {
 	network := j.networkOf(e.ID)
-	if network == "" {
+	if m := j.monitorOf(e.ID); m != nil && m.Tag == topology.TagVLAN {
+		network = j.network // as its tag says
+	}
+	if !j.admits(e.ID, network) {
 		return
 	}
 	j.network = network

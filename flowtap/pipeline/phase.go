@@ -1,56 +1,85 @@
 package pipeline
 
 import (
+	"slices"
+
 	"github.com/flowtap/flowtap/openflow"
 	"github.com/flowtap/flowtap/openflow/flowset"
 )
 
+// A Plan is one switch's change in phases. All switches finish a phase before any begins the next.
+type Plan [4]flowset.Changes
+
+// The phases of a plan.
+const (
+	// PhaseReady is what a switch must know before it is sent something new: what labels mean,
+	// deliveries, what monitors may give back.
+	PhaseReady = iota
+	// PhaseFirst is the copies of flooded frames, which other nodes' targets depend on, and new contracts
+	// on what is delivered here, because unknown destinations are led to a gateway by flows of this phase.
+	PhaseFirst
+	// PhaseRest is everything else; switches that gained a port (Gains) come before the others.
+	PhaseRest
+	// PhaseLast is labels that nobody sends any more, and groups that nothing uses.
+	PhaseLast
+)
+
 // Phases parts one switch's change so that across switches the receiving side is ready before
-// the sending side starts, and goes after it stopped. All switches finish a phase before any
-// begins the next:
-//
-//   - first: what a switch must know before others send it something new (labels, deliveries, what
-//     monitors may give back), the copies of flooded frames, which other nodes' targets depend on,
-//     and new contracts on what is delivered here that copy, because unknown destinations are led
-//     to a gateway by flows of this phase;
-//   - rest: everything else, in one bundle; switches that gained a port (Gains) before the others;
-//   - last: labels that nobody sends any more.
-func Phases(c flowset.Changes) (first, rest, last flowset.Changes) {
-	first.GroupAdd = c.GroupAdd
-	rest.GroupModify, last.GroupDelete = c.GroupModify, c.GroupDelete
+// the sending side starts, and goes after it stopped.
+func Phases(c flowset.Changes) (p Plan) {
+	p[PhaseReady].GroupAdd = c.GroupAdd
+	p[PhaseRest].GroupModify, p[PhaseLast].GroupDelete = c.GroupModify, c.GroupDelete
 	for _, f := range c.FlowAdd {
-		if receives(&f) || comesBack(&f) && !anonymous(&f) || f.Table == TableFlood || floods(&f) || copiesIn(&f) {
-			first.FlowAdd = append(first.FlowAdd, f)
-		} else {
-			rest.FlowAdd = append(rest.FlowAdd, f)
-		}
+		into := &p[phaseOf(&f, true)].FlowAdd
+		*into = append(*into, f)
 	}
-	early := func(f *openflow.Flow) bool { return floods(f) || f.Table == TableFlood || comesBack(f) }
-	first.FlowModify, rest.FlowModify = part(c.FlowModify, early)
-	first.FlowReplace, rest.FlowReplace = part(c.FlowReplace, early)
 	// An entrance that another network gets is shut in between: frames of the old one may still come
 	// back. Of frames that bear any MAC nobody but one target may be taken for the sender, or two
 	// monitors could give one back to each other without end.
-	for _, flows := range []*[]openflow.Flow{&first.FlowModify, &first.FlowReplace} {
-		var apart []openflow.Flow
-		apart, *flows = part(*flows, func(f *openflow.Flow) bool { return letsIn(f) || anonymous(f) })
-		first.FlowDelete, rest.FlowAdd = append(first.FlowDelete, apart...), append(rest.FlowAdd, apart...)
+	apart := func(f *openflow.Flow) bool {
+		if !letsIn(f) && !anonymous(f) {
+			return false
+		}
+		p[PhaseFirst].FlowDelete, p[PhaseRest].FlowAdd = append(p[PhaseFirst].FlowDelete, *f), append(p[PhaseRest].FlowAdd, *f)
+		return true
+	}
+	for _, f := range c.FlowModify {
+		if into := &p[phaseOf(&f, false)].FlowModify; !apart(&f) {
+			*into = append(*into, f)
+		}
+	}
+	for _, f := range c.FlowReplace {
+		if into := &p[phaseOf(&f, false)].FlowReplace; !apart(&f) {
+			*into = append(*into, f)
+		}
 	}
 	gates := restated(c.FlowAdd)
 	for _, f := range c.FlowDelete {
-		gate := gates[flowset.KeyOf(&f)] // goes with its restatement
-		switch {
+		phase := PhaseRest
+		switch gate := gates[flowset.KeyOf(&f)]; {
 		case anonymous(&f), f.Table == TableFlood, floods(&f):
-			first.FlowDelete = append(first.FlowDelete, f)
-		case receives(&f) && gate, inTransit(&f) && gate:
-			first.FlowDelete = append(first.FlowDelete, f)
+			phase = PhaseFirst
+		case gate && (receives(&f) || inTransit(&f)):
+			phase = PhaseReady // with its restatement
 		case receives(&f), inTransit(&f):
-			last.FlowDelete = append(last.FlowDelete, f)
-		default:
-			rest.FlowDelete = append(rest.FlowDelete, f)
+			phase = PhaseLast
 		}
+		p[phase].FlowDelete = append(p[phase].FlowDelete, f)
 	}
-	return first, rest, last
+	return p
+}
+
+// phaseOf gives the phase of a flow that is added, or changed.
+func phaseOf(f *openflow.Flow, added bool) int {
+	switch {
+	case f.Table == TableFlood, floods(f):
+		return PhaseFirst
+	case added && receives(f), comesBack(f) && !(added && anonymous(f)):
+		return PhaseReady
+	case added && delivers(f):
+		return PhaseFirst
+	}
+	return PhaseRest
 }
 
 // Gains reports whether a change brings a port to the switch.
@@ -68,7 +97,7 @@ func Gains(c flowset.Changes) bool {
 func Copies(c flowset.Changes) bool {
 	for _, flows := range [][]openflow.Flow{c.FlowAdd, c.FlowModify, c.FlowReplace} {
 		for i := range flows {
-			if f := &flows[i]; floods(f) || f.Table == TableFlood || copiesIn(f) {
+			if f := &flows[i]; floods(f) || f.Table == TableFlood || delivers(f) {
 				return true
 			}
 		}
@@ -98,17 +127,17 @@ func inTransit(f *openflow.Flow) bool {
 }
 
 // letsIn tells an entrance's flow.
-func letsIn(f *openflow.Flow) bool { return f.Table == TableClassify && f.Goto == TableComeback }
+func letsIn(f *openflow.Flow) bool {
+	return f.Table == TableClassify && (f.Goto == TableComeback || slices.Contains(f.Apply, openflow.Action(openflow.ApplyGroup{ID: groupParse})))
+}
 
 // anonymous tells flows that take what comes back for a target's whatever MAC it bears.
 func anonymous(f *openflow.Flow) bool {
 	return f.Table == TableReturn && prioMiss < f.Priority && f.Priority < prioToSelf
 }
 
-// copiesIn tells contracts on received frames that divert nothing.
-func copiesIn(f *openflow.Flow) bool {
-	return f.Table == TableTapIn && f.Goto == TableOutput && !has(f.Match, RegOrigin)
-}
+// delivers tells contracts on what is delivered to one port alone.
+func delivers(f *openflow.Flow) bool { return f.Table == TableTapIn && !has(f.Match, RegOrigin) }
 
 // floods tells the flows that run a flood program.
 func floods(f *openflow.Flow) bool {
@@ -132,15 +161,4 @@ func restated(adds []openflow.Flow) map[flowset.Key]bool {
 		gates[flowset.KeyOf(&gate)] = true
 	}
 	return gates
-}
-
-func part(flows []openflow.Flow, is func(*openflow.Flow) bool) (yes, no []openflow.Flow) {
-	for _, f := range flows {
-		if is(&f) {
-			yes = append(yes, f)
-		} else {
-			no = append(no, f)
-		}
-	}
-	return yes, no
 }

@@ -20,7 +20,7 @@ func (b *builder) comeback(p *Port) {
 		return
 	}
 	for entrance, here := range b.w.entrances(p.Network, b.n.ID) {
-		r := returner{b, p, entrance, inPort(here)}
+		r := returner{b, p, entrance, []openflow.MatchField{inPort(here), reg(RegNetwork, b.w.labels[NetworkLabel(p.Network)])}}
 		r.sent()
 		r.received()
 		r.answers()
@@ -35,7 +35,12 @@ type returner struct {
 	*builder
 	p        *Port
 	entrance string
-	here     openflow.MatchField
+	here     []openflow.MatchField // in_port and network: the same MACs may be in several networks
+}
+
+// with adds where the frame comes in.
+func (r returner) with(fields ...openflow.MatchField) []openflow.MatchField {
+	return append(append([]openflow.MatchField(nil), fields...), r.here...)
 }
 
 // mine reports whether a contract redirects to a monitor of the entrance.
@@ -89,7 +94,7 @@ func (r returner) sent() {
 	if _, any := r.lowest(flowtap.Out); any && anonymous {
 		for _, m := range r.w.addresses(r.p) {
 			r.flow(openflow.Flow{Table: TableReturn, Priority: prioToSelf, Cookie: Cookie(KindPort, r.p.Num),
-				Match: match(r.here, mac(openflow.FieldEthDst, m)), Goto: TableReturnIn})
+				Match: match(r.with(mac(openflow.FieldEthDst, m))...), Goto: TableReturnIn})
 		}
 	}
 	r.contracts(flowtap.Out, func(t *Tap, mine bool) {
@@ -99,12 +104,12 @@ func (r returner) sent() {
 			}
 			for _, fields := range r.goingTo(r.p, c) {
 				for _, m := range r.w.addresses(r.p) {
-					if m, ok := conjunction(fields, []openflow.MatchField{r.here, mac(openflow.FieldEthSrc, m)}); ok {
+					if m, ok := conjunction(fields, r.with(mac(openflow.FieldEthSrc, m))); ok {
 						r.accept(TableReturn, bandOwn+tapPriority(t.Priority), t, mine, m, r.via(t), sender)
 					}
 				}
 				if anonymous {
-					r.accept(TableReturn, bandAny+tapPriority(t.Priority), t, mine, match(append(fields, r.here)...), r.via(t), sender)
+					r.accept(TableReturn, bandAny+tapPriority(t.Priority), t, mine, match(r.with(fields...)...), r.via(t), sender)
 				}
 			}
 		}
@@ -118,12 +123,12 @@ func (r returner) received() {
 		for _, c := range t.in {
 			for _, fields := range r.arriving(c, mine) {
 				for _, m := range r.w.addresses(r.p) {
-					if m, ok := conjunction(fields, []openflow.MatchField{r.here, mac(openflow.FieldEthDst, m)}); ok {
+					if m, ok := conjunction(fields, r.with(mac(openflow.FieldEthDst, m))); ok {
 						r.accept(TableReturnIn, bandOwn+tapPriority(t.Priority), t, mine, m, set(RegSeenBy, seenAll))
 					}
 				}
 				if gateway {
-					r.accept(TableReturnIn, bandAny+tapPriority(t.Priority), t, mine, match(append(fields, r.here)...), set(RegSeenBy, seenAll))
+					r.accept(TableReturnIn, bandAny+tapPriority(t.Priority), t, mine, match(r.with(fields...)...), set(RegSeenBy, seenAll))
 				}
 			}
 		}
@@ -178,7 +183,7 @@ func withoutTunnel(cubes []flowtap.Cube, mine bool) (left []flowtap.Cube) {
 // name to frames that others sent it. They go to known destinations only, and are never flooded.
 func (r returner) answers() {
 	add := func(band uint16, t *Tap, fields []openflow.MatchField, own ...openflow.MatchField) {
-		if m, ok := conjunction(fields, append(own, r.here)); ok {
+		if m, ok := conjunction(fields, r.with(own...)); ok {
 			r.accept(TableAnswer, band+tapPriority(t.Priority), t, true, m, r.via(t), set(RegOrigin, originAnswer))
 		}
 	}
@@ -227,7 +232,7 @@ func (b *builder) floodedTo(p *Port, here openflow.PortNo) {
 		for _, fields := range b.floodedFrom(p, t.in) {
 			if via, diverts := vias[t.Dst]; diverts && t.Action == flowtap.Redirect {
 				add(priority+1, Cookie(KindReturn, t.Num), TableOutput, nil, fields, flooded, via)
-				add(priority, Cookie(KindDivert, t.Num), 0, away(t, b.w.labels[MonitorLabel(t.Dst)], passFlooded), fields, flooded)
+				add(priority, Cookie(KindDivert, t.Num), 0, b.away(t, passFlooded), fields, flooded)
 			} else {
 				add(priority, Cookie(KindTapFlood, t.Num), TableOutput, nil, fields, flooded)
 			}
@@ -291,16 +296,16 @@ func (b *builder) backTo(id string) {
 		actions := []openflow.Action{set(RegSeenBy, b.w.labels[MonitorLabel(monitor)]|seenVia), set(RegOrigin, originReturned),
 			openflow.ApplyGroup{ID: openflow.GroupID(groupBackLocal + via)}, openflow.ApplyGroup{ID: openflow.GroupID(groupBackRemote + via)}}
 		for _, p := range b.w.divertees(id, monitor) {
-			r := returner{b, p, entrance, inPort(here)}
+			r := returner{b, p, entrance, []openflow.MatchField{inPort(here), reg(RegNetwork, b.w.labels[NetworkLabel(p.Network)])}}
 			for _, t := range b.inForceIn(p) {
 				if !r.mine(t) {
 					continue
 				}
 				for _, c := range t.in {
 					for _, fields := range r.arriving(c, true) {
-						b.back(prioReturnMC, t, actions, fields, r.here, multicast())
+						b.back(prioReturnMC, t, actions, fields, r.with(multicast())...)
 						if b.w.gateway(id) == nil {
-							b.back(prioReturnUC, t, actions, fields, r.here, unicast())
+							b.back(prioReturnUC, t, actions, fields, r.with(unicast())...)
 						}
 					}
 				}

@@ -59,7 +59,7 @@ type commit struct {
 // plan gives the bundles that lead all switches to a world's desired state, in groups within which
 // any order may happen, as the controller's rounds carry them out.
 func (f *fleet) plan(w *World) (stages [][]commit, err error) {
-	stages = make([][]commit, 4) // first, rest of those that gain a port, rest of the others, last
+	stages = make([][]commit, 5) // ready, first, rest of those that gain a port, rest of the others, last
 	for _, id := range w.Nodes() {
 		want, err := desired(w, id)
 		if err != nil {
@@ -71,14 +71,15 @@ func (f *fleet) plan(w *World) (stages [][]commit, err error) {
 		}
 		overlay := f.epochs[id].For(w, id, want, changes)
 		on, off := overlay.Over(f.have[id], want, changes)
-		first, rest, last := Phases(on)
-		stages[0] = append(stages[0], commit{id, "first", first})
-		gains := 2
-		if Gains(rest) {
-			gains = 1
+		plan := Phases(on)
+		stages[0] = append(stages[0], commit{id, "ready", plan[PhaseReady]})
+		stages[1] = append(stages[1], commit{id, "first", plan[PhaseFirst]})
+		gains := 3
+		if Gains(plan[PhaseRest]) {
+			gains = 2
 		}
-		stages[gains] = append(stages[gains], commit{id, "rest", rest})
-		stages[3] = append(stages[3], commit{id, "last and epoch off", Join(last, off)})
+		stages[gains] = append(stages[gains], commit{id, "rest", plan[PhaseRest]})
+		stages[4] = append(stages[4], commit{id, "last and epoch off", Join(plan[PhaseLast], off)})
 	}
 	for i := range stages {
 		stages[i] = slices.DeleteFunc(stages[i], func(c commit) bool { return c.changes.Empty() })

@@ -78,8 +78,8 @@ type Table struct {
 
 // Tables is the map of the pipeline, in order.
 var Tables = []Table{
-	{ID: TableClassify, Name: "classify", Context: []openflow.Field{openflow.FieldInPort, openflow.FieldTunnelID, openflow.FieldPktMark},
-		Next: []openflow.TableID{TableSender, TableComeback, TableGuard, TableTapOut, TableForward, TableDeliver}, Miss: "drop: nobody's port"},
+	{ID: TableClassify, Name: "classify", Context: []openflow.Field{openflow.FieldInPort, openflow.FieldTunnelID, openflow.FieldPktMark, openflow.FieldVLANVID, openflow.FieldEthType},
+		Next: []openflow.TableID{TableSender, TableComeback, TableGuard, TableTapOut, TableForward, TableDeliver}, Resubmits: []openflow.TableID{TableComeback}, Miss: "drop: nobody's port"},
 	{ID: TableSender, Name: "sender", Context: []openflow.Field{RegNetwork, openflow.FieldEthSrc},
 		Next: []openflow.TableID{TableForward}, Miss: "forward"},
 	{ID: TableComeback, Name: "comeback", Context: []openflow.Field{RegNetwork, openflow.FieldEthSrc},

@@ -17,7 +17,7 @@ func (b *builder) tap(t *Tap) {
 	if here == 0 {
 		return
 	}
-	toMonitor := openflow.ApplyGroup{ID: copyGroup(label)}
+	toMonitor := b.tagged(p.Network, t.Dst, true, openflow.ApplyGroup{ID: copyGroup(label)})
 	if t.Action == flowtap.Redirect {
 		b.divert(p, here, t)
 		return
@@ -26,7 +26,7 @@ func (b *builder) tap(t *Tap) {
 		for _, c := range t.out {
 			for _, m := range b.sent(p, here, c) {
 				b.flow(openflow.Flow{Table: TableTapOut, Priority: tapPriority(t.Priority), Cookie: Cookie(KindTap, t.Num), Match: m,
-					Apply: []openflow.Action{toMonitor, set(RegSeenBy, label)}, Goto: TableForward})
+					Apply: append(toMonitor[:len(toMonitor):len(toMonitor)], set(RegSeenBy, label)), Goto: TableForward})
 			}
 		}
 	}
@@ -36,7 +36,7 @@ func (b *builder) tap(t *Tap) {
 				b.flow(openflow.Flow{Table: TableTapIn, Priority: tapPriority(t.Priority) + 1, Cookie: Cookie(KindTapSeen, t.Num), Match: seen, Goto: TableOutput})
 			}
 			b.flow(openflow.Flow{Table: TableTapIn, Priority: tapPriority(t.Priority), Cookie: Cookie(KindTap, t.Num), Match: m,
-				Apply: []openflow.Action{toMonitor}, Goto: TableOutput})
+				Apply: toMonitor, Goto: TableOutput})
 		}
 	}
 }
@@ -53,14 +53,14 @@ func (b *builder) divert(p *Port, here openflow.PortNo, t *Tap) {
 	label := b.w.labels[MonitorLabel(t.Dst)]
 	for _, c := range t.out {
 		for _, m := range b.sent(p, here, c) {
-			add(TableTapOut, 0, KindTap, 0, away(t, label, passOut), m)
+			add(TableTapOut, 0, KindTap, 0, b.away(t, passOut), m)
 		}
 	}
 	for _, c := range t.in {
 		for _, m := range b.received(p, here, c) {
 			add(TableTapIn, 1, KindTapSeen, TableOutput, nil, m, reg(RegSeenBy, label|seenVia))
 			add(TableTapIn, 1, KindTapSeen, 0, nil, m, reg(RegSeenBy, label))
-			add(TableTapIn, 0, KindTap, 0, away(t, label, passIn), m)
+			add(TableTapIn, 0, KindTap, 0, b.away(t, passIn), m)
 		}
 	}
 }

@@ -95,6 +95,11 @@ func (w *World) unitsOfOne(p *Port) []Unit {
 		for monitor := range w.arms[p.ID] {
 			us = append(us, w.unitsOfTransit(monitor)...)
 		}
+		if p.Tag == topology.TagVLAN {
+			for id, t := range w.tapsByDst[p.ID] {
+				us = append(append(us, Unit{UnitTap, id}, Unit{UnitPort, t.Src}, Unit{UnitReturn, t.Src}), w.unitsOfFloods(w.networkOf(t))...)
+			}
+		}
 	}
 	us = append(us, w.unitsNaming(p.ID)...)
 	for id, t := range w.tapsBySrc[p.ID] {
@@ -177,6 +182,14 @@ func (w *World) unitsOfLabel(key string) []Unit {
 		}
 		for monitor := range w.diverted[rest] {
 			us = append(us, Unit{UnitMonitor, w.entranceOf(monitor)})
+		}
+		return us
+	case "vlan":
+		us := w.unitsOfNetwork(rest)
+		for monitor := range w.divertedTo {
+			if w.tags(monitor) {
+				us = append(us, w.unitsOfTransit(monitor)...)
+			}
 		}
 		return us
 	case "via":

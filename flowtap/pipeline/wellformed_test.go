@@ -88,7 +88,7 @@ func wellFormed(set *flowset.Set) error {
 				switch a.(type) {
 				case openflow.Output, openflow.Resubmit:
 					final++
-				case openflow.SetField:
+				case openflow.SetField, openflow.PushVLAN:
 				default:
 					return fmt.Errorf("group %#x: a bucket is an action set, in which Open vSwitch does not do %T", g.ID, a)
 				}
@@ -161,7 +161,7 @@ func bands(f openflow.Flow) error {
 		TableTapOut: {0}, TableFlood: {0},
 	}[f.Table]
 	allowed := map[openflow.TableID][]uint16{
-		TableClassify: {prioSentinel, prioClassify, prioInject, prioMiss}, TableSender: {prioClassify, prioMiss},
+		TableClassify: {prioSentinel, prioClassify + 1, prioClassify, prioInject, prioMiss}, TableSender: {prioClassify, prioMiss},
 		TableGuard:   {guardOwn, guardForged, guardSource, guardClaim, guardLearn, guardRest},
 		TableAddress: {guardOwn + 1, guardOwn, guardForged, guardSource, guardClaim, guardOther, guardLearn, guardRest},
 		TableTarget:  {guardOwn, guardClaim, guardRest},

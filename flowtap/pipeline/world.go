@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"sort"
+	"strings"
 
 	"github.com/flowtap/flowtap/flowtap"
 	"github.com/flowtap/flowtap/openflow"
@@ -178,15 +179,21 @@ func (w *World) PutLabel(key string, n uint32) []Unit {
 	if w.labels[key] == n {
 		return nil
 	}
-	delete(w.keys, w.labels[key])
-	w.labels[key], w.keys[n] = n, key
+	if !strings.HasPrefix(key, VLANKey("")) {
+		delete(w.keys, w.labels[key])
+	}
+	if w.labels[key] = n; !strings.HasPrefix(key, VLANKey("")) {
+		w.keys[n] = key
+	}
 	return w.unitsOfLabel(key)
 }
 
 // DeleteLabel forgets a number, and that one is needed.
 func (w *World) DeleteLabel(key string) []Unit {
 	delete(w.missing, key)
-	delete(w.keys, w.labels[key])
+	if !strings.HasPrefix(key, VLANKey("")) {
+		delete(w.keys, w.labels[key])
+	}
 	delete(w.labels, key)
 	return w.unitsOfLabel(key)
 }
@@ -210,6 +217,9 @@ func (w *World) PutPort(p Port) []Unit {
 	if p.Kind == topology.KindMonitor {
 		w.need(MonitorLabel(p.ID))
 		addTo(w.arms, p.entrance(), p.ID, true)
+		for _, t := range w.tapsByDst[p.ID] {
+			w.needSeen(t)
+		}
 	} else {
 		addTo(w.members, p.Network, p.ID, &p)
 		for _, a := range p.Status.Attachments {
@@ -344,10 +354,14 @@ func (w *World) needSeen(t *Tap) {
 	p := w.ports[t.Src]
 	switch {
 	case p == nil || !t.Enabled:
+		return
 	case t.Action == flowtap.Redirect:
 		w.need(ViaLabel(p.Network, t.Dst))
 	case len(t.out) > 0:
 		w.need(SeenLabel(p.Network, t.Dst))
+	}
+	if w.tags(t.Dst) {
+		w.need(VLANKey(p.Network))
 	}
 }
 
