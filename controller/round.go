@@ -29,7 +29,7 @@ type job struct {
 	need    time.Duration     // for the switch to add up what they counted
 	heard   tally             // what these had counted
 	unheard error             // why that is not known
-	phases  [3]flowset.Changes
+	phases  pipeline.Plan
 	off     flowset.Changes // takes the epoch off
 	timeout time.Duration   // of each commit
 	err     error
@@ -82,7 +82,7 @@ func (p *planner) newJob(sw *swtch, changes flowset.Changes) *job {
 		overlay = sw.epoch.For(p.world, sw.node, sw.want, changes)
 	}
 	on, off := overlay.Over(sw.have, sw.want, changes)
-	j.phases[0], j.phases[1], j.phases[2] = pipeline.Phases(on)
+	j.phases = pipeline.Phases(on)
 	j.off = off
 	j.losing, j.need = p.lastWords(sw.node, changes)
 	p.c.metrics.changes.Add(float64(changes.Len()))
@@ -93,19 +93,21 @@ func (p *planner) newJob(sw *swtch, changes flowset.Changes) *job {
 func (c *Controller) carryOut(ctx context.Context, jobs []*job) {
 	sentinels := make(map[*job]uint64)
 	c.together(jobs, func(j *job) { j.listen(ctx) })
-	c.together(jobs, func(j *job) { j.commit(ctx, j.phases[0]) })
+	for _, phase := range []int{pipeline.PhaseReady, pipeline.PhaseFirst} {
+		c.together(jobs, func(j *job) { j.commit(ctx, j.phases[phase]) })
+	}
 	var gain, others []*job
 	for _, j := range jobs {
 		if f, ok := pipeline.SentinelFlow(&j.node, c.nextSentinel()); ok && j.matters() {
 			sentinels[j] = f.Cookie
 		}
-		if pipeline.Gains(j.phases[1]) {
+		if pipeline.Gains(j.phases[pipeline.PhaseRest]) {
 			gain = append(gain, j)
 		} else {
 			others = append(others, j)
 		}
 	}
-	rest := func(j *job) { j.commit(ctx, j.phases[1], sentinelMessages(j, sentinels[j])...) }
+	rest := func(j *job) { j.commit(ctx, j.phases[pipeline.PhaseRest], sentinelMessages(j, sentinels[j])...) }
 	c.together(gain, rest)
 	c.together(others, rest)
 	failed := map[*session]bool{}
@@ -120,7 +122,7 @@ func (c *Controller) carryOut(ctx context.Context, jobs []*job) {
 	// Only now does no datapath send any more what the last phase takes away. What was sent before
 	// may still be on its way, and a label that meets no flow leaves a megaflow that drops it
 	// behind, which would outlive the label's return.
-	if slices.ContainsFunc(jobs, func(j *job) bool { return !j.phases[2].Empty() }) {
+	if slices.ContainsFunc(jobs, func(j *job) bool { return !j.phases[pipeline.PhaseLast].Empty() }) {
 		select {
 		case <-time.After(underway):
 		case <-ctx.Done():
@@ -132,13 +134,13 @@ func (c *Controller) carryOut(ctx context.Context, jobs []*job) {
 			f, _ := pipeline.SentinelFlow(&j.node, 0)
 			drop = []openflow.Message{&openflow.FlowMod{Command: openflow.FlowDeleteStrict, Flow: f}}
 		}
-		j.commit(ctx, pipeline.Join(j.phases[2], j.off), drop...)
+		j.commit(ctx, pipeline.Join(j.phases[pipeline.PhaseLast], j.off), drop...)
 	})
 }
 
 // matters reports whether frames that already flow are treated otherwise after the change: it does
 // more than tell what a new label means.
-func (j *job) matters() bool { return !j.phases[1].Empty() || pipeline.Copies(j.phases[0]) }
+func (j *job) matters() bool { return !j.phases[pipeline.PhaseRest].Empty() || pipeline.Copies(j.phases[pipeline.PhaseFirst]) }
 
 func (c *Controller) together(jobs []*job, f func(*job)) {
 	var wg sync.WaitGroup
