@@ -6,7 +6,7 @@ import re
 import subprocess
 
 import ofdump
-from daemon import free_port
+from daemon import HTTP, OPENFLOW, free_port
 
 
 def nothing_changes(w, check):
@@ -43,8 +43,13 @@ REFUSED = [
     ("a port of a protocol without ports", "POST", "/v1/taps", {**TAP, "match": "nw_proto=ICMP; tp_dst=80"}, 422, "match"),
     ("a prefix that is none", "POST", "/v1/taps", {**TAP, "match": "nw_src=10.0.0.0/33"}, 422, "match"),
     ("a match that contradicts itself", "POST", "/v1/taps", {**TAP, "match": {"dl_type": "0x0806", "tp_dst": 80}}, 422, "match"),
-    ("a redirect, which is not built yet", "POST", "/v1/taps", {**TAP, "action": "redirect"}, 422, "action"),
-    ("a truncation, which is not built yet", "POST", "/v1/taps", {**TAP, "truncate": 64}, 422, "truncate"),
+    ("a tap onto itself", "POST", "/v1/taps", {**TAP, "dst": "web"}, 422, "dst"),
+    ("a fail mode that is none", "POST", "/v1/taps", {**TAP, "action": "redirect", "priority": 7, "fail_mode": "ajar"}, 422, "fail_mode"),
+    ("a redirect of what is copied", "POST", "/v1/taps", {**TAP, "action": "redirect"}, 409, None),
+    ("a negative truncation", "POST", "/v1/taps", {**TAP, "truncate": -1}, 422, "truncate"),
+    ("a pool that does not exist", "POST", "/v1/taps", {"id": "bad", "src": "web", "dst_pool": "nothing", "action": "forward"}, 422, "dst_pool"),
+    ("a pool that is empty", "POST", "/v1/pools", {"id": "bad", "mode": "copy", "members": []}, 422, "members"),
+    ("a pool of a port that is no monitor", "POST", "/v1/pools", {"id": "bad", "mode": "copy", "members": [{"port": "web"}]}, 422, "members"),
     ("a tap that overlaps another", "POST", "/v1/taps", {**TAP, "match": "nw_proto=TCP; tp_dst=1-1000", "direction": "in"}, 409, None),
     ("the id of another tap", "POST", "/v1/taps", {**TAP, "id": "t80", "priority": 7}, 409, None),
     ("an id in capitals", "POST", "/v1/taps", {**TAP, "id": "Bad"}, 422, "id"),
@@ -121,7 +126,7 @@ def the_client_says_so(w, check):
         ("a file that is not there", ctl("apply", "-f", "/nonexistent.yaml"), "/nonexistent.yaml"),
         ("an object in a file with a bad match", ctl("apply", "-f", "-", stdin=json.dumps({"kind": "tap", **TAP, "match": "tp_dest=80"})), "match"),
         ("a flag that is none", ctl("get", "taps", "--frobnicate"), "frobnicate"),
-        ("a server that is not there", ctl("get", "taps", server=f"http://127.0.0.1:{free_port()}"), "127.0.0.1"),
+        ("a server that is not there", ctl("get", "taps", server=f"http://127.0.0.1:{free_port(HTTP + w.lab.subnet)}"), "127.0.0.1"),
     ]
     for what, done, word in cases:
         check.that(f"flowtapctl, {what}: exit code {done.returncode}, names {word}",
@@ -132,8 +137,8 @@ def it_does_not_start(w, check):
     """flowtapd that cannot start says why in one line, and with the right code."""
     lab, busy = w.lab, w.flowtapd
     def flags(**changed):
-        chosen = {"data-dir": os.path.join(lab.directory, "second"), "openflow-addr": f"127.0.0.1:{free_port()}",
-                  "http-addr": f"127.0.0.1:{free_port()}"}
+        chosen = {"data-dir": os.path.join(lab.directory, "second"), "openflow-addr": f"127.0.0.1:{free_port(OPENFLOW + lab.subnet)}",
+                  "http-addr": f"127.0.0.1:{free_port(HTTP + lab.subnet)}"}
         chosen.update({k.replace("_", "-"): v for k, v in changed.items()})
         return [f"--{k}={v}" for k, v in chosen.items()]
 
