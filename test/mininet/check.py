@@ -56,7 +56,7 @@ class Checks:
     def _explain(self, what, detail):
         text = self._report()
         os.makedirs(OUT, exist_ok=True)
-        path = os.path.join(OUT, f"{self.scenario}-{time.strftime('%H%M%S')}-{self.failed}.txt")
+        path = os.path.join(OUT, f"{self.scenario}-{time.strftime('%H%M%S')}-{os.getpid()}-{self.failed}.txt")
         with open(path, "w") as f:
             f.write(f"{self.scenario}: {what}\n{detail}\n\n{text}")
         if self._reported:

@@ -1,5 +1,6 @@
 """flowtapd as a process of the lab: start, kill, start again over the same data."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -9,13 +10,16 @@ import time
 import registry
 from api import Api
 
+# The first lab's ports, the others' follow: below those that the kernel gives away while flowtapd is dead.
+HTTP, OPENFLOW = 18000, 17000
+
 
 class Flowtapd:
     """One flowtapd. Its HTTP port is fixed at construction and kept over restarts."""
 
     def __init__(self, lab, binary):
         self.lab, self.binary = lab, binary
-        self.http = f"127.0.0.1:{free_port()}"
+        self.http = f"127.0.0.1:{free_port(HTTP + lab.subnet)}"
         self.api = Api(f"http://{self.http}")
         self.data = os.path.join(lab.directory, "flowtap-data")
         self.log = os.path.join(lab.directory, "flowtapd.log")
@@ -83,8 +87,12 @@ class Flowtapd:
             return str(e)
 
 
-def free_port():
-    """A TCP port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+def free_port(port):
+    """That TCP port of 127.0.0.1, or one some steps on, that nobody listens on."""
+    while True:
+        with socket.socket() as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                s.bind(("127.0.0.1", port))
+                return port
+        port += 256

@@ -39,12 +39,12 @@ class Lab:
         self.count, self.tunnel, self.keep_logs = nodes, tunnel, keep_logs
         with registry.locked():
             registry.remove_stale()
-            subnet = free_subnet()
-            self.name = f"ftlab{subnet}"
+            self.subnet = free_subnet()
+            self.name = f"ftlab{self.subnet}"
             self.directory = tempfile.mkdtemp(prefix=f"{self.name}-", dir="/tmp")
             self.entry = registry.Entry(f"{self.name}-{os.getpid()}", self.directory)
         os.chmod(self.directory, 0o755)
-        self.mgmt = f"10.255.{subnet}"
+        self.mgmt = f"10.255.{self.subnet}"
         self.controller_ip = f"{self.mgmt}.1"
         self.openflow_addr = f"{self.controller_ip}:6653"
         self.net = None
@@ -274,12 +274,13 @@ mnexec -a {new.pid} sh -c 'ip link set dev {name} up; exec ovs-vsctl --timeout=2
         return {name: n for name, n in drops.items() if n}
 
     def report(self):
-        """What every switch holds, as text for a failed check."""
+        """What every switch holds, and what it knows of its tunnels, as text for a failed check."""
         parts = []
         for name in self.nodes:
-            for command in ("dump-flows", "dump-groups"):
+            for ask, *words in ((self.ofctl, "dump-flows"), (self.ofctl, "dump-groups"), (self.appctl, "dpctl/dump-flows", "--names"),
+                                (self.appctl, "tnl/neigh/show"), (self.appctl, "fdb/show", "br-phy")):
                 with contextlib.suppress(Exception):
-                    parts.append(f"--- {name} {command}\n{self.ofctl(name, command)}")
+                    parts.append(f"--- {name} {' '.join(words)}\n{ask(name, *words)}")
         return "".join(parts)
 
 

@@ -21,19 +21,25 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, HERE)
 sys.dont_write_bytecode = True  # under sudo it would leave root's files in the checkout
 
-from scenarios import NAMES, UPCOMING  # noqa: E402
+import pool  # noqa: E402
+from scenarios import LONG, NAMES, OVER_EVERY_TUNNEL, UPCOMING, UPCOMING_STORIES  # noqa: E402
+
+TUNNELS = ("geneve", "vxlan", "gre")
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scenarios", nargs="*", metavar="scenario", help="a scenario, or one story of it as scenario.story; default: all")
     parser.add_argument("--list", action="store_true", help="list the scenarios")
-    parser.add_argument("--tunnel", choices=["geneve", "vxlan", "gre"], default="geneve")
+    parser.add_argument("--tunnel", choices=TUNNELS, default="geneve")
     parser.add_argument("--flowtapd", help="default: bin/flowtapd")
     parser.add_argument("--flowtapctl", help="default: bin/flowtapctl")
     parser.add_argument("--repeat", type=int, default=1, metavar="N", help="run the scenarios N times in the same lab")
     parser.add_argument("--changes", type=int, default=20, metavar="N", help="random changes of the scenario escape (20)")
     parser.add_argument("--seed", type=int, help="repeat the random changes of an earlier run")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="run in N labs side by side")
+    parser.add_argument("--every-tunnel", action="store_true", help="then some scenarios over the other tunnel types, too")
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)  # see pool.py
     parser.add_argument("--keep", action="store_true", help="afterwards, or at the first failed scenario, leave the lab up until Ctrl-C")
     args = parser.parse_args()
     for name in args.scenarios:
@@ -41,6 +47,8 @@ def arguments():
             parser.error(f"no scenario {name!r}; there are {', '.join(NAMES + UPCOMING)}")
     if args.list:
         return args
+    if args.keep and args.jobs > 1:
+        parser.error("--keep looks at one lab: leave --jobs out")
     for program in ("flowtapd", "flowtapctl"):
         path = getattr(args, program) or os.path.join(ROOT, "bin", program)
         if not os.access(path, os.X_OK):
@@ -56,7 +64,6 @@ def arguments():
 
 def main():
     args = arguments()
-    names = args.scenarios or NAMES
     if args.list:
         for name in NAMES + UPCOMING:
             module = importlib.import_module(f"scenarios.{name}")
@@ -64,7 +71,25 @@ def main():
             for story in module.STORIES:
                 print(f"  {name}.{story.__name__}")
         return 0
+    names = (args.scenarios or NAMES) * args.repeat
+    todo = [(args.tunnel, story) for name in names for story in stories(name)]
+    if args.every_tunnel:
+        todo += [(t, story) for t in TUNNELS if t != args.tunnel for name in OVER_EVERY_TUNNEL for story in stories(name)]
+    begin = time.monotonic()
+    if args.worker:
+        passed, failed = one_lab(args, map(str.strip, sys.stdin))
+    elif args.jobs == 1 and not args.every_tunnel:
+        passed, failed = one_lab(args, [story for _, story in todo])
+    else:
+        passed, failed = side_by_side(args, todo)
+    if args.worker:
+        return 0
+    print(f"     {time.monotonic() - begin:.0f} s\n{passed} passed, {failed} failed", flush=True)
+    return 1 if failed or not passed else 0
 
+
+def one_lab(args, names):
+    """Run stories in a lab, here; how many checks passed and failed."""
     from check import Checks
     from lab import Lab, how_to_look
     from world import World
@@ -75,12 +100,19 @@ def main():
         w = World(lab, args.flowtapd, args.flowtapctl)
         w.changes, w.seed = args.changes, args.seed
         check = Checks(w.report)
+
+        def mark():
+            if args.worker:
+                print(f"{pool.END}{check.passed} {check.failed}", flush=True)
+
         try:
             with attempt(check, "lab"):
                 w.start()
                 print(f"     4 nodes over {args.tunnel}, connected after {time.monotonic() - begin:.1f} s", flush=True)
-            for name in names * args.repeat if not check.failed else []:
-                run_one(w, check, name)
+            mark()
+            for name in names if not check.failed else []:
+                run_one(w, check, name, args.tunnel)
+                mark()
                 if args.keep and check.failed:
                     break
         except KeyboardInterrupt:
@@ -89,30 +121,56 @@ def main():
             print(f"{how_to_look(lab)}\n  API: http://{w.flowtapd.http}\nCtrl-C ends it.", flush=True)
             with contextlib.suppress(KeyboardInterrupt):
                 signal.pause()
-    print(f"{check.passed} passed, {check.failed} failed", flush=True)
-    return 1 if check.failed or not check.passed else 0
+    return check.passed, check.failed
 
 
-def run_one(w, check, name):
-    """Run all stories of a scenario, or the one of `scenario.story`."""
+def side_by_side(args, todo):
+    """Run (tunnel type, story) pairs in several labs; how many checks passed and failed."""
+    from lab import stop_on_signals
+
+    def command(tunnel):
+        words = [sys.executable, os.path.abspath(__file__), "--worker", "--tunnel", tunnel, "--flowtapd", args.flowtapd,
+                 "--flowtapctl", args.flowtapctl, "--changes", str(args.changes)]
+        return words + (["--seed", str(args.seed)] if args.seed is not None else [])
+
+    stop_on_signals()
+    labs = pool.Pool(command, args.jobs)
+    try:
+        labs.run(sorted(todo, key=lambda t: t[1] not in LONG))  # the long ones first, lest one is left at the end
+    except KeyboardInterrupt:
+        labs.failed += 1
+        print("FAIL stopped by a signal", flush=True)
+    return labs.passed, labs.failed
+
+
+def run_one(w, check, name, tunnel):
+    """Run a story, named as scenario.story."""
     begin = time.monotonic()
-    for story in stories(name):
-        with attempt(check, name.split(".")[0]):
-            story(w, check)
-            check.that(f"{story.__name__}: flowtapd lives", w.flowtapd.running and not w.flowtapd.panicked())
-            drops = w.lab.switch_drops()
-            check.that(f"{story.__name__}: no frame overran a switch of the lab", not drops, f"lost for everyone, by node: {drops}")
-        # What a story leaves must not fail the next one; a failed reset is this one's failure.
-        with attempt(check, name.split(".")[0]):
-            w.reset()
+    scenario, _, one = name.partition(".")
+    label = scenario if tunnel == "geneve" else f"{scenario} over {tunnel}"
+    story = getattr(importlib.import_module(f"scenarios.{scenario}"), one)
+    with attempt(check, label):
+        story(w, check)
+        check.that(f"{one}: flowtapd lives", w.flowtapd.running and not w.flowtapd.panicked())
+        drops = w.lab.switch_drops()
+        check.that(f"{one}: no frame overran a switch of the lab", not drops, f"lost for everyone, by node: {drops}")
+    # What a story leaves must not fail the next one; a failed reset is this one's failure.
+    with attempt(check, label):
+        w.reset()
     print(f"     {name}: {time.monotonic() - begin:.1f} s", flush=True)
 
 
 def stories(name):
-    """The functions that a scenario's or a story's name stands for."""
+    """The stories that a scenario's or a story's name stands for, as scenario.story."""
     scenario, _, one = name.partition(".")
     module = importlib.import_module(f"scenarios.{scenario}")
-    return [s for s in module.STORIES if one in ("", s.__name__)]
+    names = [f"{scenario}.{s.__name__}" for s in module.STORIES]
+    if not one:
+        return [n for n in names if n not in UPCOMING_STORIES]
+    if name not in names:
+        print(f"no story {name}; there are {', '.join(names)}", file=sys.stderr)
+        sys.exit(2)
+    return [name]
 
 
 @contextlib.contextmanager
