@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/flowtap/flowtap/flowtap"
 	"github.com/flowtap/flowtap/flowtap/pipeline"
@@ -49,12 +50,18 @@ func (p *planner) suppose(s Supposition) []Consequence {
 	before := p.world.MissingLabels() // these wait for real numbers
 	units := put()
 	var labels []string
-	for i, key := range p.world.MissingLabels() {
+	label, vlan := uint32(store.LabelMax), uint32(store.VLANMax)
+	for _, key := range p.world.MissingLabels() {
 		if slices.Contains(before, key) {
 			continue
 		}
+		next := &label
+		if strings.HasPrefix(key, pipeline.VLANKey("")) {
+			next = &vlan
+		}
 		labels = append(labels, key)
-		units = append(units, p.world.PutLabel(key, uint32(store.LabelMax-i))...)
+		units = append(units, p.world.PutLabel(key, *next)...)
+		*next--
 	}
 	for _, u := range units {
 		if u.Kind == pipeline.UnitEverything {
@@ -62,17 +69,22 @@ func (p *planner) suppose(s Supposition) []Consequence {
 			break
 		}
 	}
-	nodes := p.world.Nodes()
+	nodes, dpids := p.world.Nodes(), map[string]openflow.DPID{}
+	for _, id := range nodes {
+		dpids[id] = p.world.Node(id).DatapathID
+	}
 	after := p.sets(nodes, units)
 	undo()
 	for _, key := range labels {
 		p.world.DeleteLabel(key)
 	}
 	for _, id := range p.world.Nodes() {
-		if after[id] == nil {
+		if after[id] == nil { // it would be gone
 			nodes = append(nodes, id)
+			dpids[id] = p.world.Node(id).DatapathID
 		}
 	}
+	slices.Sort(nodes)
 	had := p.sets(nodes, units)
 	var out []Consequence
 	for _, id := range nodes {
@@ -84,13 +96,7 @@ func (p *planner) suppose(s Supposition) []Consequence {
 			a = &flowset.Set{}
 		}
 		if c := flowset.Diff(b, a); !c.Empty() {
-			cons := Consequence{Node: id, Changes: c}
-			if n := p.world.Node(id); n != nil {
-				cons.DPID = n.DatapathID
-			} else if n, ok := s.Spec.(topology.Node); ok {
-				cons.DPID = n.DatapathID
-			}
-			out = append(out, cons)
+			out = append(out, Consequence{Node: id, DPID: dpids[id], Changes: c})
 		}
 	}
 	return out

@@ -91,7 +91,7 @@ type Change struct {
 	Spec any
 }
 
-// SwitchChange is what a change would do to one switch. Flows and groups are in ovs-ofctl's
+// SwitchChange is what a change would do to one switch. Flows, groups and meters are in ovs-ofctl's
 // spelling and sorted; a changed one is spelled as it would become.
 type SwitchChange struct {
 	Node          string        `json:"node"`
@@ -102,6 +102,9 @@ type SwitchChange struct {
 	GroupsAdded   []string      `json:"groups_added"`
 	GroupsChanged []string      `json:"groups_changed"`
 	GroupsRemoved []string      `json:"groups_removed"`
+	MetersAdded   []string      `json:"meters_added"`
+	MetersChanged []string      `json:"meters_changed"`
+	MetersRemoved []string      `json:"meters_removed"`
 }
 
 func (d *Deps) validate() error {

@@ -47,7 +47,8 @@ func (res *resource[S, T]) plan(ctx context.Context, w http.ResponseWriter, c Ch
 		return err
 	}
 	for _, sw := range switches {
-		for _, list := range []*[]string{&sw.FlowsAdded, &sw.FlowsChanged, &sw.FlowsRemoved, &sw.GroupsAdded, &sw.GroupsChanged, &sw.GroupsRemoved} {
+		for _, list := range []*[]string{&sw.FlowsAdded, &sw.FlowsChanged, &sw.FlowsRemoved, &sw.GroupsAdded, &sw.GroupsChanged, &sw.GroupsRemoved,
+			&sw.MetersAdded, &sw.MetersChanged, &sw.MetersRemoved} {
 			if *list == nil {
 				*list = []string{}
 			}

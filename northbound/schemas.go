@@ -28,11 +28,7 @@ func schemas() doc {
 			"witness":        textSchema("A frame that both of two overlapping taps match."),
 			"users":          listOf(textSchema("")),
 		}, "title", "status", "detail"),
-		"SwitchChange": closed(doc{
-			"node": textSchema(""), "datapath_id": textSchema(""),
-			"flows_added": listOf(textSchema("")), "flows_changed": listOf(textSchema("")), "flows_removed": listOf(textSchema("")),
-			"groups_added": listOf(textSchema("")), "groups_changed": listOf(textSchema("")), "groups_removed": listOf(textSchema("")),
-		}, "node", "datapath_id", "flows_added", "flows_changed", "flows_removed", "groups_added", "groups_changed", "groups_removed"),
+		"SwitchChange": switchChangeSchema(),
 		"DryRun": closed(doc{
 			"dry_run": boolSchema, "op": textSchema("", string(OpCreate), string(OpReplace), string(OpDelete)),
 			"object": doc{"type": "object"}, "switches": listOf(schemaRef("SwitchChange")),
@@ -64,6 +60,18 @@ func schemas() doc {
 		d[name+"List"] = closed(doc{"items": listOf(item), "next": textSchema("The page to ask for next; empty on the last.")}, "items", "next")
 	}
 	return d
+}
+
+func switchChangeSchema() doc {
+	properties := doc{"node": textSchema(""), "datapath_id": textSchema("")}
+	required := []string{"node", "datapath_id"}
+	for _, what := range []string{"flows", "groups", "meters"} {
+		for _, how := range []string{"added", "changed", "removed"} {
+			properties[what+"_"+how] = listOf(textSchema(""))
+			required = append(required, what+"_"+how)
+		}
+	}
+	return closed(properties, required...)
 }
 
 func nodeFields() []field {

@@ -186,6 +186,9 @@ func (a *app) printPlan(o object) error {
 			GroupsAdded   []string `json:"groups_added"`
 			GroupsChanged []string `json:"groups_changed"`
 			GroupsRemoved []string `json:"groups_removed"`
+			MetersAdded   []string `json:"meters_added"`
+			MetersChanged []string `json:"meters_changed"`
+			MetersRemoved []string `json:"meters_removed"`
 		} `json:"switches"`
 	}
 	b, err := json.Marshal(o)
@@ -205,8 +208,9 @@ func (a *app) printPlan(o object) error {
 			mark, what string
 			lines      []string
 		}{
-			{"+", "group", s.GroupsAdded}, {"~", "group", s.GroupsChanged}, {"+", "flow", s.FlowsAdded},
+			{"+", "meter", s.MetersAdded}, {"~", "meter", s.MetersChanged}, {"+", "group", s.GroupsAdded}, {"~", "group", s.GroupsChanged}, {"+", "flow", s.FlowsAdded},
 			{"~", "flow", s.FlowsChanged}, {"-", "flow", s.FlowsRemoved}, {"-", "group", s.GroupsRemoved},
+			{"-", "meter", s.MetersRemoved},
 		} {
 			for _, line := range part.lines {
 				if _, err := fmt.Fprintf(a.out, "  %s %s %s\n", part.mark, part.what, line); err != nil {

@@ -95,7 +95,7 @@ func TestCreateWithFlags(t *testing.T) {
 	l.ok("create ports web --network shop --mac 02:00:00:00:00:01 --ips 10.0.0.1,10.0.0.2 --metadata 0x1f")
 	l.ok("create port ids1 --kind monitor")
 	l.ok("create node n1 --datapath-id 0000000000000001 --tunnel-ip 172.16.0.1")
-	require.Equal(t, "n1:\n  + flow table=2 actions=drop\n  - group group_id=1\n",
+	require.Equal(t, "n1:\n  + meter meter=3\n  + flow table=2 actions=drop\n  - group group_id=1\n",
 		l.ok("create tap t1 --src web --dst ids1 --action forward --dry-run"))
 	require.Equal(t, exitRefused, l.ctl("get tap t1").code)
 	l.ok("create tap t1 --src web --dst ids1 --direction in --action forward --priority 0 --match", "tcp,tp_dst=80")

@@ -114,7 +114,8 @@ func (p planner) DryRun(ctx context.Context, c northbound.Change) ([]northbound.
 			FlowsAdded:   texts(ch.FlowAdd),
 			FlowsChanged: append(texts(ch.FlowModify), texts(ch.FlowReplace)...),
 			FlowsRemoved: texts(ch.FlowDelete),
-			GroupsAdded:  texts(ch.GroupAdd), GroupsChanged: texts(ch.GroupModify), GroupsRemoved: groupIDs(ch.GroupDelete),
+			GroupsAdded:  texts(ch.GroupAdd), GroupsChanged: texts(ch.GroupModify), GroupsRemoved: ids("group_id", ch.GroupDelete),
+			MetersAdded: meters(ch.MeterAdd), MetersChanged: meters(ch.MeterModify), MetersRemoved: ids("meter", ch.MeterDelete),
 		})
 	}
 	return out, nil
@@ -128,10 +129,34 @@ func texts[T fmt.Stringer](all []T) []string {
 	return out
 }
 
-func groupIDs(ids []openflow.GroupID) []string {
-	out := make([]string, 0, len(ids))
-	for _, id := range ids {
-		out = append(out, fmt.Sprintf("group_id=%d", id))
+func ids[T ~uint32](name string, all []T) []string {
+	out := make([]string, 0, len(all))
+	for _, id := range all {
+		out = append(out, fmt.Sprintf("%s=%d", name, id))
+	}
+	return out
+}
+
+// meters spells meters as `ovs-ofctl add-meter` reads them.
+func meters(all []openflow.Meter) []string {
+	out := make([]string, 0, len(all))
+	for _, m := range all {
+		text := fmt.Sprintf("meter=%d", m.ID)
+		for _, flag := range []struct {
+			bit  uint16
+			name string
+		}{{openflow.MeterKBPS, "kbps"}, {openflow.MeterPKTPS, "pktps"}, {openflow.MeterBurst, "burst"}, {openflow.MeterStat, "stats"}} {
+			if m.Flags&flag.bit != 0 {
+				text += "," + flag.name
+			}
+		}
+		for _, b := range m.Bands {
+			text += fmt.Sprintf(",band=type=drop,rate=%d", b.Rate)
+			if m.Flags&openflow.MeterBurst != 0 {
+				text += fmt.Sprintf(",burst_size=%d", b.Burst)
+			}
+		}
+		out = append(out, text)
 	}
 	return out
 }
