@@ -140,7 +140,9 @@ func (c *Controller) carryOut(ctx context.Context, jobs []*job) {
 
 // matters reports whether frames that already flow are treated otherwise after the change: it does
 // more than tell what a new label means.
-func (j *job) matters() bool { return !j.phases[pipeline.PhaseRest].Empty() || pipeline.Copies(j.phases[pipeline.PhaseFirst]) }
+func (j *job) matters() bool {
+	return !j.phases[pipeline.PhaseRest].Empty() || pipeline.Copies(j.phases[pipeline.PhaseFirst])
+}
 
 func (c *Controller) together(jobs []*job, f func(*job)) {
 	var wg sync.WaitGroup

@@ -15,10 +15,6 @@ var notYet = []feature{
 	tapFeature("rate_limit.kbps", "only 0, which is no bound", func(t Tap) bool { return t.RateLimit.KBPS != 0 }),
 	tapFeature("rate_limit.pps", "only 0, which is no bound", func(t Tap) bool { return t.RateLimit.PPS != 0 }),
 	tapFeature("rewrite_dst_mac", "copies are exact", func(t Tap) bool { return t.RewriteDstMAC }),
-	{"tag", "frames to a monitor are not tagged", func(spec any) bool {
-		p, ok := spec.(topology.Port)
-		return ok && p.Tag == topology.TagVLAN
-	}},
 	{"tunnel_datapath_id", "a node has one bridge", func(spec any) bool {
 		n, ok := spec.(topology.Node)
 		return ok && n.TunnelDatapathID != 0
