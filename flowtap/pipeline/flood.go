@@ -40,7 +40,7 @@ func (b *builder) flooding(id string) {
 	}
 	// From here it is the same flow as without a gateway, so that one change turns flooding off or
 	// on together with the copies that belong to it (Phases).
-	for _, from := range []openflow.MatchField{fromHere, reg(RegOrigin, originTunnel)} {
+	for _, from := range []openflow.MatchField{fromHere, reg(RegOrigin, originTunnel), reg(RegOrigin, originBehind)} {
 		f := b.reach(gw)
 		f.Priority, f.Cookie, f.Match = prioUnknown, cookie, match(net, from)
 		b.flow(f)

@@ -35,6 +35,9 @@ func (b *builder) labelsOf(id string, label uint32) {
 	}
 	if len(b.w.diverted[id]) > 0 {
 		b.crossing(label|LabelReturned, label, seenAll, cookie)
+		for _, origin := range []uint32{originDone, originBehind} {
+			b.toTunnel(label|LabelReturned, cookie, reg(RegNetwork, label), reg(RegSeenBy, seenAll), reg(RegOrigin, origin))
+		}
 	}
 	for _, monitor := range b.w.seenBy(id) {
 		dst := b.w.labels[MonitorLabel(monitor)]

@@ -124,11 +124,11 @@ func (r returner) received() {
 			for _, fields := range r.arriving(c, mine) {
 				for _, m := range r.w.addresses(r.p) {
 					if m, ok := conjunction(fields, r.with(mac(openflow.FieldEthDst, m))); ok {
-						r.accept(TableReturnIn, bandOwn+tapPriority(t.Priority), t, mine, m, set(RegSeenBy, seenAll))
+						r.accept(TableReturnIn, bandOwn+tapPriority(t.Priority), t, mine, m, set(RegSeenBy, seenAll), set(RegOrigin, originDone))
 					}
 				}
 				if gateway {
-					r.accept(TableReturnIn, bandAny+tapPriority(t.Priority), t, mine, match(r.with(fields...)...), set(RegSeenBy, seenAll))
+					r.accept(TableReturnIn, bandAny+tapPriority(t.Priority), t, mine, match(r.with(fields...)...), set(RegSeenBy, seenAll), set(RegOrigin, originBehind))
 				}
 			}
 		}

@@ -42,8 +42,10 @@ const (
 	originTunnel   = 1 // by tunnel, to one port
 	originFlooded  = 2 // by tunnel, to all members here
 	originFlooding = 3 // from here, on its way to other nodes' members
-	originAnswer   = 5 // by a monitor in an endpoint's name, to a destination that is known
 	originReturned = 4 // flooded, and given back by the monitor of targets' contracts: for those targets alone
+	originAnswer   = 5 // by a monitor in an endpoint's name, to a destination that is known
+	originDone     = 6 // given back, past all contracts, to a destination that is known
+	originBehind   = 7 // given back, past all contracts, to a destination behind the gateway
 )
 
 // RegSeenBy holds the label of the destination that a frame was at, in its low bits. Where the
