@@ -101,6 +101,16 @@ func TestCounts(t *testing.T) {
 			c.read(sw, aged(reads(pipeline.KindTap, tap, 1, 60), 4*time.Second))
 			c.matched(110)
 		},
+		"a counter that began anew right after it was read": func(c *counting) {
+			c.read(sw, reads(pipeline.KindTap, tap, 1, 50))
+			c.read(sw, aged(reads(pipeline.KindTap, tap, 1, 60), 5*time.Second-time.Millisecond))
+			c.matched(110)
+		},
+		"a young flow whose successor is older than it became": func(c *counting) {
+			c.read(sw, aged(reads(pipeline.KindTap, tap, 1, 50), time.Second))
+			c.read(sw, aged(reads(pipeline.KindTap, tap, 1, 60), 3*time.Second))
+			c.matched(110)
+		},
 		"a young flow that goes on is the same": func(c *counting) {
 			c.read(sw, aged(reads(pipeline.KindTap, tap, 1, 50), time.Millisecond))
 			c.read(sw, aged(reads(pipeline.KindTap, tap, 1, 60), 5*time.Second-time.Millisecond))
