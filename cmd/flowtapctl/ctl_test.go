@@ -137,7 +137,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		"delete tap t1 --revision 1":                                 {"changed it meanwhile"},
 		"get tap ghost":                                              {`there is no tap "ghost"`, "flowtapctl get"},
 		"wait tap ghost --timeout 10s":                               {`there is no tap "ghost"`},
-		"wait tap t1 --timeout 20ms":                                 {"tap/t1 is not active after 20ms: pending: applying"},
+		"wait tap t1 --timeout 500ms":                                {"tap/t1 is not active after 500ms: pending: applying"},
 		"get taps --filter colour=red":                               {`"colour"`},
 		"get taps --server http://127.0.0.1:1":                       {"no answer from http://127.0.0.1:1", "Is flowtapd running?"},
 		"get taps --server http://127.0.0.1:1 --request-timeout 1ms": {"no answer from"},

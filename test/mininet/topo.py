@@ -92,6 +92,8 @@ class CloudNode(Quiet):
         assert tunnel in TUNNELS, tunnel
         self.number, self.tunnel, self.mgmt, self.logs = number, tunnel, mgmt, logs
         self.tunnel_ip = f"172.16.0.{number}"
+        # Restarted, Open vSwitch can choose another MAC; others would send to the old one for a quarter of an hour.
+        self.tunnel_mac = f"02:ff:00:00:{number >> 8:02x}:{number & 255:02x}"
         self.datapath_id = f"{number:016x}"
         super().__init__(name, privateDirs=list(self.PRIVATE), **params)
 
@@ -111,7 +113,7 @@ ovsdb-server --remote=punix:/var/run/openvswitch/db.sock --no-chdir --detach --p
 ovs-vsctl --no-wait init -- set Open_vSwitch . external-ids:hostname={self.name}
 {self.vswitchd_script()}
 ovs-vsctl --timeout=20 \\
-  -- add-br br-phy -- set bridge br-phy datapath_type=netdev fail_mode=standalone \\
+  -- add-br br-phy -- set bridge br-phy datapath_type=netdev fail_mode=standalone other-config:hwaddr=\"{self.tunnel_mac}\" \\
   -- add-port br-phy phy0 -- set interface br-phy mtu_request={UNDERLAY_MTU} \\
   -- add-br br-int -- set bridge br-int datapath_type=netdev fail_mode=secure protocols=OpenFlow13 \\
      other-config:datapath-id={self.datapath_id} other-config:disable-in-band=true \\

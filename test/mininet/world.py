@@ -54,6 +54,7 @@ class World:
             def delete(collection, ids, wait=WAIT):
                 list(at_once.map(lambda id: self.api.delete(collection, id, wait=wait), ids))
             delete("taps", [t["id"] for t in self.api.list("taps")])
+            delete("pools", [p["id"] for p in self.api.list("pools")])
             ports = self.api.list("ports")
             two_armed = [p["id"] for p in ports if p.get("return_port")]  # they refer to others
             delete("ports", two_armed)

@@ -12,7 +12,8 @@ UPCOMING = []
 UPCOMING_STORIES = ["redirect.fail_open", "redirect.fail_closed_without_a_link", "redirect.a_monitor_of_two_networks", "peers.both_directions_meet_at_one_monitor"]
 
 # With labs side by side the long ones begin first.
-LONG = ["fields.what_a_frame_says", "redirect.one_armed", "redirect.two_monitors", "dhcp.a_lease_through_a_redirect"]
+LONG = ["fields.what_a_frame_says", "stale_megaflow.with_the_epoch", "dhcp.a_lease_through_a_redirect", "megaflows.with_and_without_taps_elsewhere",
+        "escape.nothing_escapes", "redirect.one_armed", "redirect.two_armed", "inline_tcp.a_stream_through_the_monitor"]
 
 # What differs from one tunnel type to another: copies, diverted frames and returned ones, between any two nodes.
 OVER_EVERY_TUNNEL = ["taps", "redirect.one_armed", "migration"]

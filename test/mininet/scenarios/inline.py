@@ -55,6 +55,7 @@ def one_armed(w, check):
     file = os.path.join(w.lab.directory, "inline")
     with wires(1) as ((out, inside),), Inline((inside, inside), capture=file) as inline, Captures(out) as at:
         wanted = send(out, batch(out, inside, 700), rate=2000)
+        at[out].wait_for(700)
         at.settle()
         check.same("every frame comes back, unmodified", wanted, at[out].frames)
         check.that("in order", wanted == at[out].frames)
@@ -120,6 +121,8 @@ def fast_enough(_w, check):
         senders = [Sender(vm, sent.__getitem__, len(sent), 2000).start() for vm, sent in ((left, there), (right, back))]
         for s in senders:
             s.join()
+        at[right].wait_for(len(there))
+        at[left].wait_for(len(back))
         at.settle()
         check.same("2,000 full-size frames a second", there, at[right].frames)
         check.same("and as many small ones the other way", back, at[left].frames)
