@@ -90,6 +90,28 @@ func TestATraceStopsAtAnInlineMonitor(t *testing.T) {
 	require.Empty(t, got.Outputs)
 }
 
+// TestATraceThroughTwoMonitors, of which one wants tags, comes out as it went in.
+func TestATraceThroughTwoMonitors(t *testing.T) {
+	t.Parallel()
+	l := shop(t, quick())
+	l.port("trunk", topology.Port{Kind: topology.KindMonitor, Interface: "trunk", Tag: topology.TagVLAN})
+	l.sws[1].AddPort(6, "trunk")
+	first, second := copyTap("web", "trunk", flowtap.Out), copyTap("db", "ids", flowtap.In)
+	first.Action, second.Action = flowtap.Redirect, flowtap.Redirect
+	l.tap("t1", first)
+	l.tap("t2", second)
+	l.becomes("t1", flowtap.TapActive, "")
+	l.becomes("t2", flowtap.TapActive, "")
+	got, err := l.ctl.Trace(l.ctx(), TraceRequest{Port: "web", Frame: flow(t, "tcp,nw_dst=10.0.0.2"), GiveBack: true})
+	require.NoError(t, err)
+	require.Len(t, got.Stops, 2)
+	require.Equal(t, []string{"trunk", "t1", "ids", "t2"}, []string{got.Stops[0].Monitor, got.Stops[0].Tap, got.Stops[1].Monitor, got.Stops[1].Tap})
+	require.Len(t, got.Stops[0].Frame, len(got.Bytes)+4, "with a tag")
+	require.Equal(t, got.Bytes, got.Stops[1].Frame)
+	require.Len(t, got.Outputs, 1)
+	require.Equal(t, "db", got.Outputs[0].Port)
+}
+
 func TestATraceOfABroadcast(t *testing.T) {
 	t.Parallel()
 	l := shop(t, quick())
