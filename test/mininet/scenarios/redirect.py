@@ -339,31 +339,46 @@ def fail_closed_without_a_program(w, check):
         passes("at work again")
 
 
-def fail_open(w, check):
-    """With fail_mode open the flow passes unmonitored when its monitor is gone, and the tap says degraded."""
+def opened(w, check):
+    """What the stories about fail_mode open share, for each monitor: its redirect, and what arrives with it and without."""
     w.network("shop")
     web, far = w.vms("shop", ("web", "n1"), ("far", "n2"))
     out, into = some(kinds(web, far), 44), some(kinds(far, web), 44, 1000)
+    arrives = {far: ("frames arrive once", out), web: ("and so the other way", into)}
     for ids in w.monitors(("here", "n1"), ("there", "n3")):
-        tap = w.redirect(web, ids, fail_mode="open")
-        where = f"open, monitor on {ids.node.name}"
-        arrives = {far: ("frames arrive once", out), web: ("and so the other way", into)}
-        with inline(w, (ids, ids)):
-            through(w, check, f"{where}, in service", [(web, out), (far, into)], {**arrives, ids: ("the monitor has each once", out + into)})
-            link(ids, "down")
-            w.api.wait_state("taps", tap, "degraded", timeout=WAIT)
-            through(w, check, f"{where}, its link down", [(web, out), (far, into)], arrives)
-            link(ids, "up")
-            w.wait_tap(tap, web, ids)
-        with inline(w, (ids, ids)):
-            through(w, check, f"{where}, its link up again", [(web, out), (far, into)], {**arrives, ids: ("the monitor has each once", out + into)})
+        with w.redirected(web, ids, fail_mode="open") as tap:
+            where = f"open, monitor on {ids.node.name}"
+
+            def monitored(title, ids=ids, tap=tap, where=where):
+                w.wait_tap(tap, web, ids)
+                with inline(w, (ids, ids)):
+                    through(w, check, f"{where}, {title}", [(web, out), (far, into)], {**arrives, ids: ("the monitor has each once", out + into)})
+
+            def unmonitored(title, tap=tap, where=where):
+                w.api.wait_state("taps", tap, "degraded", timeout=WAIT)
+                through(w, check, f"{where}, {title}", [(web, out), (far, into)], arrives)
+
+            monitored("in service")
+            yield ids, monitored, unmonitored
+
+
+def fail_open(w, check):
+    """With fail_mode open the flow passes unmonitored when its monitor is gone, and the tap says degraded."""
+    for ids, monitored, unmonitored in opened(w, check):
         on = ids.node
         w.lab.unplug(ids)
-        w.api.wait_state("taps", tap, "degraded", timeout=WAIT)
-        through(w, check, f"{where}, unplugged", [(web, out), (far, into)], arrives)
+        unmonitored("unplugged")
         w.lab.plug(ids, on)
-        w.wait_tap(tap, web, ids)
-        w.untap(tap)
+        monitored("plugged again")
+
+
+def fail_open_without_a_link(w, check):
+    """So where the monitor's port is still there, but its link is down."""
+    for ids, monitored, unmonitored in opened(w, check):
+        link(ids, "down")
+        unmonitored("its link down")
+        link(ids, "up")
+        monitored("its link up again")
 
 
 def link(vm, state):
@@ -403,4 +418,5 @@ def a_monitor_of_two_networks(w, check):
 
 STORIES = [one_armed, two_armed, both_endpoints_at_one_monitor, two_monitors, redirected_and_copied, a_part_of_the_traffic,
            a_broadcast_to_one_target, what_a_monitor_invents, answers_in_an_endpoints_name, fail_closed,
-           fail_closed_without_a_link, fail_closed_without_a_program, fail_open, a_monitor_of_two_networks]
+           fail_closed_without_a_link, fail_closed_without_a_program, fail_open,
+           fail_open_without_a_link, a_monitor_of_two_networks]
