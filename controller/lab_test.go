@@ -426,13 +426,23 @@ func (l *lab) checkPort(p *store.Port, connected map[string]bool) error {
 			return fmt.Errorf("port %s is number %d of node %s; said: %+v", p.ID, no, nodeID(sw), st)
 		}
 	}
+	places := 0
+	for _, a := range st.Attachments {
+		if connected[a.Node] {
+			places++
+		}
+	}
 	switch state := st.State; {
+	case st.LinkDown():
+		if state != topology.PortDown {
+			return fmt.Errorf("port %s has no link: %+v", p.ID, st)
+		}
 	case len(st.Attachments) == 0 && (st.Node != "" || state != topology.PortPending && state != topology.PortDown),
-		len(st.Attachments) == 1 && state != topology.PortActive && connected[st.Node],
-		len(st.Attachments) > 1 && state != topology.PortMigrating && connected[st.Node]:
+		places == 1 && state != topology.PortActive && connected[st.Node],
+		places > 1 && state != topology.PortMigrating && connected[st.Node]:
 		return fmt.Errorf("port %s: %+v", p.ID, st)
 	}
-	if len(st.Attachments) > 0 && st.Attachments[0] != (topology.Attachment{Node: st.Node, OFPort: st.OFPort}) {
+	if len(st.Attachments) > 0 && (st.Attachments[0].Node != st.Node || st.Attachments[0].OFPort != st.OFPort) {
 		return fmt.Errorf("port %s: active place is not the first: %+v", p.ID, st)
 	}
 	return nil

@@ -30,27 +30,40 @@ type observer struct {
 	byNum    map[uint32]string           // port ids by number
 	nodes    map[string]openflow.DPID    // registered nodes
 	switches map[openflow.DPID]*observed // connected switches
+	met      map[openflow.DPID]bool      // that were ever connected
+	waiting  bool                        // for switches that may be on their way back to a controller that just started
 
 	mu        sync.Mutex      // guards unwritten
 	unwritten map[string]bool // ports whose status the store did not take
 }
 
-// observed is what a connected switch has: port numbers by interface name.
+// observed is what a connected switch has: its ports by interface name.
 type observed struct {
 	session *session
-	ifaces  map[string]openflow.PortNo
+	ifaces  map[string]iface
+}
+
+type iface struct {
+	no   openflow.PortNo
+	down bool // switched off or without a link
+}
+
+func ifaceOf(p openflow.Port) iface {
+	return iface{p.No, p.Config&openflow.PortConfigDown != 0 || p.State&openflow.PortStateLinkDown != 0}
 }
 
 func newObserver(c *Controller) *observer {
 	return &observer{c: c, log: c.log, inbox: make(chan func(), 1024), ports: map[string]*store.Port{},
 		byIface: map[string]map[string]bool{}, byNum: map[uint32]string{}, nodes: map[string]openflow.DPID{},
-		switches: map[openflow.DPID]*observed{}, unwritten: map[string]bool{}}
+		switches: map[openflow.DPID]*observed{}, met: map[openflow.DPID]bool{}, waiting: true, unwritten: map[string]bool{}}
 }
 
 func (o *observer) run(ctx context.Context) {
 	changes := o.c.store.Follow(ctx)
 	again := time.NewTicker(rewriteEvery)
 	defer again.Stop()
+	grace := time.NewTimer(o.c.config.Grace)
+	defer grace.Stop()
 	for {
 		select {
 		case f := <-o.inbox:
@@ -62,6 +75,9 @@ func (o *observer) run(ctx context.Context) {
 			o.follow(ctx, b)
 		case <-again.C:
 			o.rewrite(ctx)
+		case <-grace.C:
+			o.waiting = false
+			o.settle(ctx, maps.Keys(o.ports))
 		}
 	}
 }
@@ -90,12 +106,13 @@ func (o *observer) post(ctx context.Context, f func()) {
 }
 
 func (o *observer) switchUp(ctx context.Context, s *session) {
-	ifaces := map[string]openflow.PortNo{}
+	ifaces := map[string]iface{}
 	for _, p := range s.conn.Ports() {
-		ifaces[p.Name] = p.No
+		ifaces[p.Name] = ifaceOf(p)
 	}
 	o.post(ctx, func() {
 		o.switches[s.dpid] = &observed{s, ifaces}
+		o.met[s.dpid] = true
 		o.settle(ctx, maps.Keys(o.ports))
 	})
 }
@@ -116,14 +133,14 @@ func (o *observer) portStatus(ctx context.Context, s *session, m *openflow.PortS
 			return
 		}
 		touched := map[string]bool{m.Port.Name: true}
-		for name, no := range sw.ifaces { // a number that now has another name
-			if no == m.Port.No {
+		for name, i := range sw.ifaces { // a number that now has another name
+			if i.no == m.Port.No {
 				delete(sw.ifaces, name)
 				touched[name] = true
 			}
 		}
 		if m.Reason != openflow.PortDelete {
-			sw.ifaces[m.Port.Name] = m.Port.No
+			sw.ifaces[m.Port.Name] = ifaceOf(m.Port)
 		}
 		o.c.planner.post(ctx, func(p *planner) { p.portChanged(s, m) })
 		ids := map[string]bool{}
@@ -279,7 +296,10 @@ func (o *observer) settle(ctx context.Context, ids func(func(string) bool)) {
 }
 
 func (o *observer) attached(p *store.Port, st topology.PortStatus) topology.PortStatus {
-	alive := func(node string) bool { return o.switches[o.nodes[node]] != nil }
+	alive := func(node string) bool {
+		dpid := o.nodes[node]
+		return o.switches[dpid] != nil || o.waiting && !o.met[dpid]
+	}
 	for _, a := range st.Attachments {
 		if _, registered := o.nodes[a.Node]; !registered {
 			st = topology.Attach(st, a.Node, 0, alive)
@@ -287,15 +307,20 @@ func (o *observer) attached(p *store.Port, st topology.PortStatus) topology.Port
 	}
 	for _, node := range slices.Sorted(maps.Keys(o.nodes)) {
 		if sw := o.switches[o.nodes[node]]; sw != nil {
-			st = topology.Attach(st, node, sw.ifaces[p.Spec.Interface], alive)
+			is := sw.ifaces[p.Spec.Interface]
+			st = topology.Link(topology.Attach(st, node, is.no, alive), node, is.down, alive)
 		}
 	}
 	return pendingIfMoved(p.Status, st)
 }
 
-// pendingIfMoved makes a port pending until the switches act on where it is now.
+// pendingIfMoved makes a port pending until the switches act on where it is now. That it has no
+// link there needs no switch to act.
 func pendingIfMoved(was, st topology.PortStatus) topology.PortStatus {
-	if st.State == "" || len(st.Attachments) > 0 && !topology.SameAttachments(was, st) {
+	switch {
+	case st.LinkDown():
+		st.State = topology.PortDown
+	case st.State == "" || len(st.Attachments) > 0 && !topology.SameAttachments(was, st):
 		st.State = topology.PortPending
 	}
 	return st

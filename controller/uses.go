@@ -127,7 +127,7 @@ func (p *planner) moved(old, now *pipeline.Port) {
 		if port == nil {
 			continue
 		}
-		ids = append(ids, p.world.TapsOf(port.ID)...)
+		ids = append(ids, p.world.TapsBy(port.ID)...)
 		if !came && !left || port.Network == "" {
 			continue
 		}

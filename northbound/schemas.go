@@ -111,7 +111,7 @@ func portFields() []field {
 func portStatusSchema() doc {
 	return closed(doc{
 		"state": textSchema("", "pending", "active", "migrating", "down"), "node": textSchema(""), "ofport": countSchema,
-		"attachments":  listOf(closed(doc{"node": textSchema(""), "ofport": countSchema}, "node", "ofport")),
+		"attachments":  listOf(closed(doc{"node": textSchema(""), "ofport": countSchema, "down": boolSchema, "lost": boolSchema}, "node", "ofport")),
 		"learned_macs": listOf(textSchema("")), "learned_ips": listOf(textSchema("")),
 	}, "state")
 }

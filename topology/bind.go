@@ -11,8 +11,9 @@ import (
 const MaxLearned = 8
 
 // Attach says that a port's interface is on a node under a port number, or not any more where
-// that is zero. Frames for the port go on to where it was active as long as it is still there;
-// then, or where that node does not answer (alive), to the attachment that came first.
+// that is zero. Frames for the port go on to where it was active as long as it is still there and
+// has a link; then, or where that node does not answer (alive), to the attachment with a link that
+// came first.
 func Attach(st PortStatus, node string, ofport openflow.PortNo, alive func(node string) bool) PortStatus {
 	as := slices.Clone(st.Attachments)
 	i := slices.IndexFunc(as, func(a Attachment) bool { return a.Node == node })
@@ -25,15 +26,49 @@ func Attach(st PortStatus, node string, ofport openflow.PortNo, alive func(node 
 		as = append(as, Attachment{Node: node, OFPort: ofport})
 	}
 	st.Attachments = as
-	if slices.ContainsFunc(as, func(a Attachment) bool { return a.Node == st.Node && alive(a.Node) }) {
-		return settle(st, st.Node)
+	return choose(st, alive)
+}
+
+// Link says whether a port's interface on a node is up. It concerns nothing where it is not.
+func Link(st PortStatus, node string, down bool, alive func(node string) bool) PortStatus {
+	i := slices.IndexFunc(st.Attachments, func(a Attachment) bool { return a.Node == node })
+	if i < 0 || st.Attachments[i].Down == down {
+		return st
 	}
-	for _, a := range as {
+	st.Attachments = slices.Clone(st.Attachments)
+	st.Attachments[i].Down = down
+	return choose(st, alive)
+}
+
+// choose settles which attachment is the active one, and which are lost. It may change the
+// elements of st.Attachments.
+func choose(st PortStatus, alive func(node string) bool) PortStatus {
+	as, best := st.Attachments, -1
+	rank := func(a Attachment) (r int) {
 		if alive(a.Node) {
-			return settle(st, a.Node)
+			r += 4
+			if !a.Down {
+				r += 2
+			}
+		}
+		if a.Node == st.Node {
+			r++
+		}
+		return r
+	}
+	for i, a := range as {
+		if best < 0 || rank(a) > rank(as[best]) {
+			best = i
 		}
 	}
-	return settle(st, st.Node)
+	if best < 0 {
+		return settle(st, "")
+	}
+	st = settle(st, as[best].Node)
+	for i, a := range as {
+		as[i].Lost = !alive(a.Node) && alive(st.Node)
+	}
+	return st
 }
 
 // Arrive says that a port has sent its first frame on a node: frames for it go there from now on.
@@ -42,8 +77,7 @@ func Arrive(st PortStatus, node string) PortStatus {
 	return settle(st, node)
 }
 
-// settle puts the attachment on the active node first. The state is pending, until the switches
-// have carried out the change (Carried), wherever anything but the order of attachments changed.
+// settle puts the attachment on the active node first.
 func settle(st PortStatus, active string) PortStatus {
 	as := st.Attachments
 	if i := slices.IndexFunc(as, func(a Attachment) bool { return a.Node == active }); i > 0 {
@@ -66,15 +100,26 @@ func SameAttachments(a, b PortStatus) bool {
 	return a.Node == b.Node && a.OFPort == b.OFPort && slices.Equal(a.Attachments, b.Attachments)
 }
 
+// LinkDown reports whether a port has no link where it is active.
+func (st PortStatus) LinkDown() bool { return len(st.Attachments) > 0 && st.Attachments[0].Down }
+
 // Carried gives the state of a port whose attachments the switches act on.
 func Carried(st PortStatus) string {
-	switch len(st.Attachments) {
-	case 0:
+	places := 0
+	for _, a := range st.Attachments {
+		if !a.Lost {
+			places++
+		}
+	}
+	switch {
+	case len(st.Attachments) == 0:
 		return st.State
-	case 1:
-		return PortActive
-	default:
+	case st.LinkDown():
+		return PortDown
+	case places > 1:
 		return PortMigrating
+	default:
+		return PortActive
 	}
 }
 

@@ -26,11 +26,11 @@ func TestAttach(t *testing.T) {
 	st = Attach(st, "n2", 7, everyone)
 	require.Equal(t, "n1", st.Node, "frames go to where the port was until it speaks elsewhere")
 	require.Equal(t, PortMigrating, Carried(st))
-	require.Equal(t, []Attachment{{"n1", 3}, {"n2", 7}}, st.Attachments)
+	require.Equal(t, []Attachment{{Node: "n1", OFPort: 3}, {Node: "n2", OFPort: 7}}, st.Attachments)
 
 	arrived := Arrive(st, "n2")
 	require.Equal(t, "n2", arrived.Node)
-	require.Equal(t, []Attachment{{"n2", 7}, {"n1", 3}}, arrived.Attachments)
+	require.Equal(t, []Attachment{{Node: "n2", OFPort: 7}, {Node: "n1", OFPort: 3}}, arrived.Attachments)
 	require.Equal(t, "n1", st.Attachments[0].Node, "the status it came from is as it was")
 
 	st = Attach(st, "n1", 0, everyone)
@@ -49,6 +49,39 @@ func TestAttachLeavesANodeThatDoesNotAnswer(t *testing.T) {
 	require.Equal(t, "n1", st.Node, "nowhere better to go: its dataplane goes on")
 }
 
+func TestAPortWithoutALinkIsDown(t *testing.T) {
+	st := Link(Attach(PortStatus{}, "n1", 3, everyone), "n1", true, everyone)
+	require.Equal(t, PortDown, Carried(st))
+	require.Equal(t, "n1", st.Node, "it is still there")
+	require.Equal(t, PortActive, Carried(Link(st, "n1", false, everyone)), "it comes back by itself")
+	require.Equal(t, PortDown, Carried(Attach(st, "n1", 4, everyone)), "a new number is no link")
+	require.Equal(t, st, Link(st, "n2", true, everyone), "it is not there")
+
+	st = Attach(Attach(PortStatus{}, "n1", 3, everyone), "n2", 7, everyone)
+	require.Equal(t, "n2", Link(st, "n1", true, everyone).Node, "the old place has no link any more")
+	require.False(t, st.Attachments[0].Down, "the status it came from is as it was")
+	st = Link(st, "n2", true, everyone)
+	require.Equal(t, "n1", st.Node)
+	require.Equal(t, PortMigrating, Carried(st))
+	st = Link(st, "n1", true, everyone)
+	require.Equal(t, "n1", st.Node, "nowhere better to go")
+	require.Equal(t, PortDown, Carried(st))
+}
+
+func TestAnAttachmentOnANodeThatDoesNotAnswerIsLost(t *testing.T) {
+	without := func(dead string) func(string) bool { return func(n string) bool { return n != dead } }
+	st := Attach(Attach(PortStatus{}, "n1", 3, everyone), "n2", 7, everyone)
+	st = Attach(st, "n2", 7, without("n1"))
+	require.Equal(t, []Attachment{{Node: "n2", OFPort: 7}, {Node: "n1", OFPort: 3, Lost: true}}, st.Attachments)
+	require.Equal(t, PortActive, Carried(st), "a place that nobody can ask does not keep it migrating")
+	again := Attach(st, "n1", 3, everyone)
+	require.Equal(t, PortMigrating, Carried(again), "it was there all the time")
+	require.Equal(t, "n2", again.Node)
+	require.Equal(t, PortActive, Carried(Attach(st, "n1", 0, everyone)), "it was not")
+	nobody := Attach(again, "n2", 7, func(string) bool { return false })
+	require.Equal(t, again, nobody, "no place is better than the other")
+}
+
 // The same reports give the same attachments in whatever order they come, and the active one is
 // always one of them.
 func TestAttachmentsDoNotDependOnOrder(t *testing.T) {
@@ -58,7 +91,7 @@ func TestAttachmentsDoNotDependOnOrder(t *testing.T) {
 		for i := range rapid.IntRange(1, 4).Draw(t, "nodes") {
 			node := fmt.Sprint("n", i)
 			final[node] = openflow.PortNo(rapid.IntRange(0, 3).Draw(t, "ofport"))
-			reports = append(reports, Attachment{node, final[node]})
+			reports = append(reports, Attachment{Node: node, OFPort: final[node]})
 		}
 		order := rapid.Permutation(reports).Draw(t, "order")
 		var st PortStatus
@@ -76,7 +109,7 @@ func TestAttachmentsDoNotDependOnOrder(t *testing.T) {
 		}
 		require.Equal(t, st.Node == "", len(st.Attachments) == 0)
 		if len(st.Attachments) > 0 {
-			require.Equal(t, Attachment{st.Node, st.OFPort}, st.Attachments[0])
+			require.Equal(t, Attachment{Node: st.Node, OFPort: st.OFPort}, st.Attachments[0])
 		}
 	})
 }

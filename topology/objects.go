@@ -103,13 +103,18 @@ const (
 	PortPending   = "pending"   // on no switch yet
 	PortActive    = "active"    // on one switch
 	PortMigrating = "migrating" // on two
-	PortDown      = "down"      // was on a switch, is on none
+	PortDown      = "down"      // was on a switch and is on none, or has no link there
 )
 
 // Attachment is one place where a port's interface exists.
 type Attachment struct {
 	Node   string          `json:"node"`
 	OFPort openflow.PortNo `json:"ofport"`
+	// Down says that the interface is switched off or has no link.
+	Down bool `json:"down,omitempty"`
+	// Lost says that the node does not answer while the port is active elsewhere: whether the
+	// interface is still there will be known when the node returns.
+	Lost bool `json:"lost,omitempty"`
 }
 
 // PortStatus is what the controller observed of a port.

@@ -81,9 +81,7 @@ func (w *World) nodesOfTap(t *Tap) []string {
 		return nil
 	}
 	nodes := map[string]bool{}
-	for _, a := range src.Status.Attachments {
-		nodes[a.Node] = true
-	}
+	placesOf(src, nodes)
 	if len(t.in) > 0 {
 		for _, n := range w.nodesOfNetwork(src.Network) {
 			nodes[n] = true
@@ -95,11 +93,30 @@ func (w *World) nodesOfTap(t *Tap) []string {
 func (w *World) nodesOfNetwork(network string) []string {
 	nodes := map[string]bool{}
 	for _, p := range w.members[network] {
-		for _, a := range p.Status.Attachments {
+		placesOf(p, nodes)
+	}
+	return sortedKeys(nodes)
+}
+
+// placesOf adds the nodes where a port is, as far as anybody knows: not those where it was lost.
+func placesOf(p *Port, nodes map[string]bool) {
+	for _, a := range p.Status.Attachments {
+		if !a.Lost {
 			nodes[a.Node] = true
 		}
 	}
-	return sortedKeys(nodes)
+}
+
+// TapsBy gives the ids of the contracts whose state depends on a port: its target's, its
+// monitor's, and those by which its monitor gives frames back.
+func (w *World) TapsBy(port string) []string {
+	ids := w.TapsOf(port)
+	for monitor := range w.arms[port] {
+		if monitor != port {
+			ids = append(ids, sortedKeys(w.tapsByDst[monitor])...)
+		}
+	}
+	return ids
 }
 
 // Tunnels gives every tunnel in use, by networks and by contracts.
@@ -169,9 +186,18 @@ func (w *World) obstacle(t *Tap, src, dst *Port, h Health) string {
 	}
 	if t.Action == flowtap.Redirect {
 		e := w.entranceOf(t.Dst)
-		if p := w.ports[e]; p == nil || p.Status.Node == "" {
+		switch p := w.ports[e]; {
+		case p == nil || p.Status.Node == "":
 			return fmt.Sprintf("return port %s is on no switch", e)
+		case e != t.Dst && p.Status.LinkDown():
+			return fmt.Sprintf("return port %s is down", e)
 		}
+	}
+	if src.Status.LinkDown() {
+		return fmt.Sprintf("port %s is down", t.Src)
+	}
+	if dst.Status.LinkDown() {
+		return fmt.Sprintf("monitor %s's port is down", t.Dst)
 	}
 	if e := w.entranceOf(t.Dst); w.networkAt(e) != "" && w.monitorAt(e) != t.Dst {
 		return fmt.Sprintf("port %s is where monitor %s gives frames back; another monitor cannot", e, w.monitorAt(e))
