@@ -32,6 +32,8 @@ type observer struct {
 	switches map[openflow.DPID]*observed // connected switches
 	met      map[openflow.DPID]bool      // that were ever connected
 	waiting  bool                        // for switches that may be on their way back to a controller that just started
+	asked    map[*session]bool           // that are being asked whether they live
+	work     sync.WaitGroup              // what runs beside
 
 	mu        sync.Mutex      // guards unwritten
 	unwritten map[string]bool // ports whose status the store did not take
@@ -55,13 +57,15 @@ func ifaceOf(p openflow.Port) iface {
 func newObserver(c *Controller) *observer {
 	return &observer{c: c, log: c.log, inbox: make(chan func(), 1024), ports: map[string]*store.Port{},
 		byIface: map[string]map[string]bool{}, byNum: map[uint32]string{}, nodes: map[string]openflow.DPID{},
-		switches: map[openflow.DPID]*observed{}, met: map[openflow.DPID]bool{}, waiting: true, unwritten: map[string]bool{}}
+		switches: map[openflow.DPID]*observed{}, met: map[openflow.DPID]bool{}, waiting: true,
+		asked: map[*session]bool{}, unwritten: map[string]bool{}}
 }
 
 func (o *observer) run(ctx context.Context) {
 	changes := o.c.store.Follow(ctx)
 	again := time.NewTicker(rewriteEvery)
 	defer again.Stop()
+	defer o.work.Wait()
 	grace := time.NewTimer(o.c.config.Grace)
 	defer grace.Stop()
 	for {
@@ -282,6 +286,9 @@ func (o *observer) settle(ctx context.Context, ids func(func(string) bool)) {
 			continue
 		}
 		next := o.attached(p, p.Status)
+		if n := len(next.Attachments); n > 1 && n > len(p.Status.Attachments) {
+			o.ask(ctx, next.Attachments)
+		}
 		if samePortStatus(next, p.Status) {
 			continue
 		}
@@ -312,6 +319,33 @@ func (o *observer) attached(p *store.Port, st topology.PortStatus) topology.Port
 		}
 	}
 	return pendingIfMoved(p.Status, st)
+}
+
+// answerIn is how long a switch may take to say that it lives, when a port of its appears elsewhere.
+const answerIn = 2 * time.Second
+
+// ask asks the switches of a port that is at several places whether they live. One that is gone
+// without a word would be active for that port until its keepalive fails, and meanwhile hold up
+// every change.
+func (o *observer) ask(ctx context.Context, places []topology.Attachment) {
+	for _, a := range places {
+		sw := o.switches[o.nodes[a.Node]]
+		if sw == nil || o.asked[sw.session] {
+			continue
+		}
+		s := sw.session
+		o.asked[s] = true
+		o.work.Go(func() {
+			c, cancel := context.WithTimeout(ctx, answerIn)
+			err := s.conn.Barrier(c)
+			cancel()
+			if err != nil && ctx.Err() == nil {
+				o.log.Warn("a switch does not answer while a port of its has appeared elsewhere; hanging up", "dpid", s.dpid, "error", err)
+				_ = s.conn.Close()
+			}
+			o.post(ctx, func() { delete(o.asked, s) })
+		})
+	}
 }
 
 // pendingIfMoved makes a port pending until the switches act on where it is now. That it has no
