@@ -128,14 +128,16 @@ link set {self.name} up
         """Start VMs and plug their interfaces in; node None leaves a VM unplugged.
 
         Each is a dict of name (also the switch port's name, at most 15 characters), node, mac, ips
-        and quiet. Commands are batched: many VMs cost little more than one.
+        and quiet; and of interface, where the switch port has another VM's name: the same VM, about to
+        go on elsewhere. Commands are batched: many VMs cost little more than one.
         """
         made, links = [], []
         for w in wanted:
             name = w["name"]
             if len(name) > 15 or name in self.nodes or name in self.vms:
                 raise ValueError(f"VM name {name!r}: at most 15 characters, and not used before")
-            vm = self.net.addHost(name, cls=VM, ip=None, mac=w["mac"], ips=w.get("ips", ()), quiet=w.get("quiet", False))
+            vm = self.net.addHost(name, cls=VM, ip=None, mac=w["mac"], ips=w.get("ips", ()), quiet=w.get("quiet", False),
+                                  interface=w.get("interface"))
             self.vms[name] = vm
             made.append(vm)
             # Unplugged interfaces wait in the underlay's namespace, connected to nothing.

@@ -151,15 +151,11 @@ class VM(Quiet):
     frames on eth0 are those that a scenario made.
     """
 
-    def __init__(self, name, mac=None, ips=(), quiet=False, **params):
+    def __init__(self, name, mac=None, ips=(), quiet=False, interface=None, **params):
         self.mac, self.ips, self.quiet = mac, list(ips), quiet
+        self.interface = interface or name  # the name of the switch port
         self.node = None  # the CloudNode that carries the interface
         super().__init__(name, **params)
-
-    @property
-    def interface(self):
-        """The name of the switch port."""
-        return self.name
 
     def start_script(self):
         """A shell script for this VM's namespace that configures eth0 once it is there."""
