@@ -300,9 +300,14 @@ func (l *lab) world() (*pipeline.World, store.Batch) {
 	ctx, cancel := context.WithCancel(l.ctx())
 	defer cancel()
 	w := pipeline.NewWorld()
-	_, _, err := l.store.Taps().List(ctx) // everything written so far is in what follows
+	_, written, err := l.store.Taps().List(ctx)
 	require.NoError(l.t, err)
+	// What is followed may be behind what was written.
 	b := <-l.store.Follow(ctx)
+	for b.Revision < written {
+		require.NoError(l.t, ctx.Err())
+		b = <-l.store.Follow(ctx)
+	}
 	for _, e := range b.Events {
 		switch o := e.Object.(type) {
 		case *store.Node:

@@ -83,7 +83,7 @@ func TestAfterAStartNobodyIsTakenForGone(t *testing.T) {
 	l.sws[1].AddPort(7, "web")
 	l.quiet()
 	was := l.portStatus("web")
-	require.Equal(t, "n1", was.Node)
+	require.Equal(t, "n1", was.Node, "%+v", was)
 	l.stop()
 	l.config.Grace = time.Hour
 	l.start()
