@@ -166,6 +166,9 @@ func (m *monkey) deleteSomething() string {
 			return "nothing" // what it then holds is nobody's business
 		}
 		sw.DropOnce(simswitch.DropNever)
+		if !m.served(sw) {
+			return "nothing" // a controller that just started would never know that it was a node
+		}
 		may(m.store.Nodes().Delete(m.ctx(), nodeID(sw), 0))
 		// Whoever is not connected then keeps what it has, so that is waited for.
 		m.eventually(func() error {
@@ -175,6 +178,21 @@ func (m *monkey) deleteSomething() string {
 			return nil
 		})
 		return "delete node " + nodeID(sw)
+	}
+}
+
+// served reports whether the controller has a switch as a node's.
+func (m *monkey) served(sw *simswitch.Switch) bool {
+	yes := make(chan bool, 1)
+	m.ctl.planner.post(m.ctx(), func(p *planner) {
+		s := p.switches[sw.DPID()]
+		yes <- s != nil && s.node != ""
+	})
+	select {
+	case is := <-yes:
+		return is
+	case <-m.ctx().Done():
+		return false
 	}
 }
 
