@@ -155,8 +155,18 @@ func TestCounts(t *testing.T) {
 			c.readAt(sw, c.clock.Add(3*time.Second), []uint32{tap}, reads(pipeline.KindTap, tap, 1, 60))
 			c.readAt(sw, c.clock.Add(2*time.Second), nil, reads(pipeline.KindTap, tap, 1, 55))
 			c.matched(60)
-			c.readAt(sw, c.clock.Add(2*time.Second), nil, aged(reads(pipeline.KindTap, tap, 1, 62), c.clock.Add(4*time.Second).Sub(time.Unix(0, 0))))
+			c.readAt(sw, c.clock.Add(4*time.Second), nil, reads(pipeline.KindTap, tap, 1, 62))
 			c.matched(62)
+		},
+		"a reading of the predecessor that is told late": func(c *counting) {
+			c.read(sw, aged(reads(pipeline.KindTap, tap, 1, 50), 5*time.Second))
+			at := c.clock
+			last := aged(reads(pipeline.KindTap, tap, 1, 58), 6*time.Second)
+			c.readAt(sw, at.Add(time.Second), []uint32{tap}, last)
+			c.ended("n1", sw, []openflow.Flow{last.Flow}, at.Add(1100*time.Millisecond))
+			c.readAt(sw, at.Add(2*time.Second), nil, aged(reads(pipeline.KindTap, tap, 1, 0), time.Second))
+			c.readAt(sw, at.Add(500*time.Millisecond), nil, aged(reads(pipeline.KindTap, tap, 1, 57), 5500*time.Millisecond))
+			c.matched(58)
 		},
 		"a reading of one contract says nothing of others": func(c *counting) {
 			c.adopt("other", 3, nil)

@@ -27,8 +27,8 @@ type lastReading struct {
 	ended    time.Time // the flow was no more by then; zero: nobody knows
 }
 
-// news is what a counter counted since it was last seen; not ok where the reading is too old to tell
-// whether it is still the same counter. Counters that began anew are told by a smaller count, by a
+// news is what a counter counted since it was last seen; not ok where the reading is not later than
+// the last one as a whole, so that it may show the counter's predecessor. Counters that began anew are told by a smaller count, by a
 // smaller age, and by an age that is too small for one that was there the last time.
 func (l lastReading) news(now lastReading) (n count, ok bool) {
 	went := now.cookie == l.cookie && now.packets >= l.packets && now.bytes >= l.bytes && now.age >= l.age
@@ -36,9 +36,7 @@ func (l lastReading) news(now lastReading) (n count, ok bool) {
 	case !l.ended.IsZero():
 		return now.count, now.from.After(l.ended)
 	case now.from.Before(l.to):
-		if !went {
-			return n, false
-		}
+		return n, false // the next one will show it
 	case !went || now.age < now.from.Sub(l.to)-ageError:
 		return now.count, true
 	}
