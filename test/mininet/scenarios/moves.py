@@ -262,3 +262,4 @@ def announce(vm, peer):
 
 
 STORIES = [*for_each_action(moves), *for_each_action(suspended), *for_each_action(live), *for_each_action(live_monitor), a_new_ip]
+globals().update({story.__name__: story for story in STORIES})  # a story is called by its name
