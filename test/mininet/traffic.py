@@ -219,7 +219,7 @@ class Sender:
             raise ValueError(f"rate {rate}: more than 0, at most 2,000 a second")
         self.name = vm.name
         self.sent = []  # the frames handed to the interface, in order
-        self.next = 0  # the number of the next frame
+        self.next = 0  # every frame from this number on is sent after now; of those before, one may be on its way
         self.refused = 0
         self.error = None
         self._make, self._count, self._rate, self._unplugged = make, count, rate, unplugged
@@ -277,6 +277,7 @@ class Sender:
                 elif -wait > self.BURST * step:
                     due = time.monotonic()
                 frame = self._make(i)
+                self.next = i + 1
                 try:
                     self._sock.send(frame)
                     self.sent.append(frame)
@@ -285,7 +286,6 @@ class Sender:
                         raise
                     self.refused += 1
                 i, due = i + 1, due + step
-                self.next = i
         except OSError as e:
             self.error = e
 

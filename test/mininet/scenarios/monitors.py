@@ -23,7 +23,7 @@ def a_monitor_that_moves(w, check):
                 w.lab.migrate(ids, to)
                 w.wait_port(ids)
                 w.wait_tap(tap, web, ids)
-                marks = len(out.sent), len(into.sent)
+                marks = out.next, into.next
                 out.wait_more(100)
                 into.wait_more(100)
                 out.stop()

@@ -62,7 +62,7 @@ def provoke(w):
     with Captures(ids, db) as at, sending(web, http, 1500) as s:
         s.wait_sent(50)
         w.tap(web, ids, direction="out")
-        active = len(s.sent)
+        active = s.next
         s.wait_more(1003)
         s.stop()
         at.settle()

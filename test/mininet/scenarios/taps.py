@@ -261,7 +261,7 @@ class Life:
 
     def _mark_sent(self):
         for d in self.concerns:
-            self.marks[d].append(len(self.flows[d][0].sent))
+            self.marks[d].append(self.flows[d][0].next)
 
     def _mark_received(self):
         for d in self.concerns:
