@@ -4,7 +4,7 @@ A story is a function of the world and the checks. It starts with flowtapd runni
 ports or taps, and may leave any of them behind.
 """
 
-NAMES = ["connectivity", "taps", "kinds", "monitors", "stale_megaflow", "megaflows", "migration", "moves", "restart", "bad_input", "fields", "inline",
+NAMES = ["connectivity", "taps", "kinds", "monitors", "stale_megaflow", "megaflows", "migration", "moves", "silence", "restart", "bad_input", "fields", "inline",
          "redirect", "dhcp", "inline_tcp", "escape", "peers"]
 
 # Scenarios, and single stories, of what is not built yet: run only when named.
