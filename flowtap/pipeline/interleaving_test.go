@@ -197,11 +197,11 @@ func (x transit) judge(s sender, fr frame, r ofsim.Result, direct int) error {
 	return nil
 }
 
-// mixed reports whether a monitor of redirects has contracts of several networks, before or after. The
-// API refuses that; but when a monitor passes from one network to another at once, what it had of the
-// one may come back into the other meanwhile.
+// mixed reports whether a monitor of redirects has contracts of several networks, or gives back by a
+// port that is itself copied to, before or after. The API refuses the first; but when a port passes
+// from one use to another at once, what it had of the one may come back into the other meanwhile.
 func (x transit) mixed() bool {
-	networks, redirects := map[string]string{}, map[string]bool{}
+	networks, redirects, monitor := map[string]string{}, map[string]bool{}, map[string]string{}
 	mixed := map[string]bool{}
 	for _, w := range []*World{x.before, x.after} {
 		for _, id := range w.Taps() {
@@ -211,8 +211,8 @@ func (x transit) mixed() bool {
 				n = "any"
 			}
 			redirects[e] = redirects[e] || t.Action == flowtap.Redirect
-			mixed[e] = mixed[e] || networks[e] != "" && networks[e] != n
-			networks[e] = n
+			mixed[e] = mixed[e] || networks[e] != "" && networks[e] != n || monitor[e] != "" && monitor[e] != t.Dst
+			networks[e], monitor[e] = n, t.Dst
 		}
 	}
 	for e := range mixed {

@@ -231,7 +231,7 @@ func (b *builder) floodedTo(p *Port, here openflow.PortNo) {
 		priority := tapPriority(t.Priority)
 		for _, fields := range b.floodedFrom(p, t.in) {
 			if via, diverts := vias[t.Dst]; diverts && t.Action == flowtap.Redirect {
-				add(priority+1, Cookie(KindReturn, t.Num), TableOutput, nil, fields, flooded, via)
+				add(priority+1, Cookie(KindTapSeen, t.Num), TableOutput, nil, fields, flooded, via)
 				add(priority, Cookie(KindDivert, t.Num), 0, b.away(t, passFlooded), fields, flooded)
 			} else {
 				add(priority, Cookie(KindTapFlood, t.Num), TableOutput, nil, fields, flooded)
