@@ -15,7 +15,7 @@ from traffic import Captures
 from world import WAIT, sending
 
 NOTICED = 12  # seconds: the switch may be silent for 5, and has 5 to answer an echo
-AT_ONCE = 5  # seconds: two to answer, and what changing the other nodes takes
+AT_ONCE = 4  # seconds: two to answer, and what changing the other nodes takes; every change waits 5 for a silent switch
 
 
 @contextlib.contextmanager
