@@ -17,13 +17,20 @@ import (
 
 var mediationCases = flag.Int("mediation.cases", 100000, "frames that TestMediation runs; a tenth of it with -short or the race detector")
 
+// A change to the pipeline is tried with other seeds, and more cases, before it is committed; a run that
+// only repeats what is known must not fail by chance.
+var propertySeed = flag.Uint64("property.seed", 3, "seed of the property tests; 0 draws one and, where a test fails, prints it")
+
 // framesPerWorld frames are run through each random world.
 const framesPerWorld = 40
 
 // rapidly runs a property as often as asked, whatever -rapid.checks says.
 func rapidly(t *testing.T, checks int, prop func(*rapid.T)) {
 	t.Helper()
-	for name, value := range map[string]string{"rapid.checks": strconv.Itoa(max(1, checks)), "rapid.nofailfile": "true"} {
+	for name, value := range map[string]string{"rapid.checks": strconv.Itoa(max(1, checks)), "rapid.nofailfile": "true", "rapid.seed": strconv.FormatUint(*propertySeed, 10)} {
+		if name == "rapid.seed" && flag.Lookup(name).Value.String() != "0" {
+			continue // asked for on the command line
+		}
 		was := flag.Lookup(name).Value.String()
 		if err := flag.Set(name, value); err != nil {
 			t.Fatal(err)
