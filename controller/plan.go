@@ -14,7 +14,7 @@ import (
 )
 
 // A Supposition is one object as it would be after a write that has not happened. Spec is a
-// topology.Node, topology.Network, topology.Port or flowtap.Tap; nil is its deletion.
+// topology.Node, topology.Network, topology.Port, topology.Pool or flowtap.Tap; nil is its deletion.
 type Supposition struct {
 	Collection string
 	ID         string
@@ -157,6 +157,15 @@ func (p *planner) supposition(s Supposition) (put func() []pipeline.Unit, undo f
 			return func() []pipeline.Unit { return w.PutPort(port) }, undo
 		}
 		return func() []pipeline.Unit { return w.DeletePort(s.ID) }, undo
+	case store.CollectionPools:
+		undo = func() { w.DeletePool(s.ID) }
+		if old := w.Pool(s.ID); old != nil {
+			undo = func() { w.PutPool(*old) }
+		}
+		if spec, ok := s.Spec.(topology.Pool); ok {
+			return func() []pipeline.Unit { return w.PutPool(pipeline.Pool{ID: s.ID, Pool: spec}) }, undo
+		}
+		return func() []pipeline.Unit { return w.DeletePool(s.ID) }, undo
 	case store.CollectionNetworks:
 		if w.HasNetwork(s.ID) {
 			undo = func() { w.PutNetwork(pipeline.Network{ID: s.ID}) }

@@ -42,6 +42,7 @@ type planner struct {
 
 	arrived   map[string]int64                  // ports whose attachments changed, by the version to carry out
 	networks  map[string]topology.NetworkStatus // as last written
+	pools     map[string]topology.PoolStatus    // the same
 	taps      map[string]*tapRecord
 	restate   map[string]int64  // taps to look at, once this version is carried out
 	drift     map[string]uint64 // repaired so far, by node
@@ -56,7 +57,7 @@ const refusalPause = 2 * time.Second
 func newPlanner(c *Controller) *planner {
 	return &planner{c: c, log: c.log, inbox: make(chan func(*planner), 4096), world: pipeline.NewWorld(),
 		switches: map[openflow.DPID]*swtch{}, dirty: map[pipeline.Unit]bool{},
-		arrived: map[string]int64{}, networks: map[string]topology.NetworkStatus{}, taps: map[string]*tapRecord{}, restate: map[string]int64{},
+		arrived: map[string]int64{}, networks: map[string]topology.NetworkStatus{}, pools: map[string]topology.PoolStatus{}, taps: map[string]*tapRecord{}, restate: map[string]int64{},
 		drift: map[string]uint64{}, passing: map[string]bool{}, uses: newTunnelUses()}
 }
 
@@ -156,6 +157,19 @@ func (p *planner) apply(e store.Event) []pipeline.Unit {
 		now := pipeline.Port{ID: e.ID, Num: port.Num, Port: port.Spec, Status: port.Status}
 		p.moved(w.Port(e.ID), &now)
 		return w.PutPort(now)
+	case store.CollectionPools:
+		pool, ok := e.Object.(*store.Pool)
+		if !ok {
+			delete(p.pools, e.ID)
+			p.poolMoved(e.ID)
+			return w.DeletePool(e.ID)
+		}
+		if e.StatusOnly && w.Pool(e.ID) != nil {
+			return nil
+		}
+		units := w.PutPool(pipeline.Pool{ID: e.ID, Pool: pool.Spec})
+		p.poolMoved(e.ID)
+		return units
 	case store.CollectionTaps:
 		t, ok := e.Object.(*store.Tap)
 		if !ok {
@@ -191,6 +205,7 @@ func (p *planner) forgetMissing(b store.Batch) {
 		}
 	}
 	gone(store.CollectionTaps, p.world.Taps())
+	gone(store.CollectionPools, p.world.Pools())
 	gone(store.CollectionPorts, p.world.Ports())
 	gone(store.CollectionNetworks, p.world.Networks())
 	gone(store.CollectionNodes, p.world.Nodes())
@@ -243,9 +258,16 @@ func (p *planner) recomputeDirty() {
 	p.keepTunnels(false)
 }
 
-// restateNetworks writes the status of networks that may have changed.
+// restateNetworks writes the status of networks and pools that may have changed.
 func (p *planner) restateNetworks(units []pipeline.Unit) {
 	for _, u := range units {
+		if u.Kind == pipeline.UnitPool && p.world.Pool(u.ID) != nil {
+			st := pipeline.PoolStatus(p.world, u.ID)
+			if was, ok := p.pools[u.ID]; !ok || !maps.Equal(was.Slices, st.Slices) {
+				p.pools[u.ID] = st
+				p.c.statuses.pool(u.ID, st)
+			}
+		}
 		if u.Kind != pipeline.UnitNetwork || !p.world.HasNetwork(u.ID) {
 			continue
 		}

@@ -23,6 +23,7 @@ type statusWriter struct {
 	taps    map[string]flowtap.TapStatus
 	nodes   map[string]topology.NodeStatus
 	nets    map[string]topology.NetworkStatus
+	pools   map[string]topology.PoolStatus
 	ports   map[string]topology.PortStatus // whose state is to be written, if they are still so
 	busy    map[string]bool                // "collection/id" being written: one writer an object
 	flying  int
@@ -34,7 +35,7 @@ const statusWriters = 16
 
 func newStatusWriter(s *store.Store, log *slog.Logger) *statusWriter {
 	w := &statusWriter{store: s, log: log, taps: map[string]flowtap.TapStatus{}, nodes: map[string]topology.NodeStatus{},
-		nets: map[string]topology.NetworkStatus{}, ports: map[string]topology.PortStatus{}, busy: map[string]bool{}, waiting: make(chan struct{}, statusWriters)}
+		nets: map[string]topology.NetworkStatus{}, pools: map[string]topology.PoolStatus{}, ports: map[string]topology.PortStatus{}, busy: map[string]bool{}, waiting: make(chan struct{}, statusWriters)}
 	w.idle = sync.NewCond(&w.mu)
 	w.putTap = func(ctx context.Context, id string, st flowtap.TapStatus) error {
 		return s.Taps().PutStatus(ctx, id, st)
@@ -45,6 +46,7 @@ func newStatusWriter(s *store.Store, log *slog.Logger) *statusWriter {
 func (w *statusWriter) tap(id string, st flowtap.TapStatus)          { put(w, w.taps, id, st) }
 func (w *statusWriter) node(id string, st topology.NodeStatus)       { put(w, w.nodes, id, st) }
 func (w *statusWriter) network(id string, st topology.NetworkStatus) { put(w, w.nets, id, st) }
+func (w *statusWriter) pool(id string, st topology.PoolStatus)       { put(w, w.pools, id, st) }
 
 // port makes a port's state follow from its attachments, if it still has those.
 func (w *statusWriter) port(id string, st topology.PortStatus) { put(w, w.ports, id, st) }
@@ -84,7 +86,7 @@ func (w *statusWriter) flush(ctx context.Context) {
 	defer stop()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for len(w.taps)+len(w.nodes)+len(w.nets)+len(w.ports)+w.flying > 0 && ctx.Err() == nil {
+	for len(w.taps)+len(w.nodes)+len(w.nets)+len(w.pools)+len(w.ports)+w.flying > 0 && ctx.Err() == nil {
 		w.idle.Wait()
 	}
 }
@@ -114,6 +116,7 @@ func (w *statusWriter) one(ctx context.Context) bool {
 	return write(ctx, w, "ports", w.ports, w.carried) ||
 		write(ctx, w, "taps", w.taps, w.putTap) ||
 		write(ctx, w, "nodes", w.nodes, w.store.Nodes().PutStatus) ||
+		write(ctx, w, "pools", w.pools, w.store.Pools().PutStatus) ||
 		write(ctx, w, "networks", w.nets, w.store.Networks().PutStatus)
 }
 

@@ -142,3 +142,12 @@ func (p *planner) moved(old, now *pipeline.Port) {
 	}
 	p.restateTaps(ids)
 }
+
+// poolMoved has the contracts that lead to a pool looked at again.
+func (p *planner) poolMoved(pool string) {
+	ids := p.world.TapsToPool(pool)
+	for _, id := range ids {
+		p.mark([]pipeline.Unit{{Kind: pipeline.UnitTap, ID: id}})
+	}
+	p.restateTaps(ids)
+}

@@ -10,7 +10,7 @@ type feature struct {
 
 // notYet is every such feature, in the order in which a refusal names them.
 var notYet = []feature{
-	tapFeature("dst_pool", "give a monitor as dst", func(t Tap) bool { return t.DstPool != "" }),
+	tapFeature("fail_mode", "open for a pool", func(t Tap) bool { return t.DstPool != "" && t.FailMode == FailOpen }),
 	tapFeature("truncate", "only 0, which is whole frames", func(t Tap) bool { return t.Truncate != 0 }),
 	tapFeature("rate_limit.kbps", "only 0, which is no bound", func(t Tap) bool { return t.RateLimit.KBPS != 0 }),
 	tapFeature("rate_limit.pps", "only 0, which is no bound", func(t Tap) bool { return t.RateLimit.PPS != 0 }),

@@ -86,7 +86,7 @@ func TestNotYet(t *testing.T) {
 	for _, f := range notYet {
 		found := false
 		for _, spec := range []any{
-			Tap{Action: Redirect}, Tap{DstPool: "ids"}, Tap{FailMode: FailOpen}, Tap{Truncate: 64}, Tap{RateLimit: RateLimit{KBPS: 1}},
+			Tap{Action: Redirect}, Tap{DstPool: "ids", FailMode: FailOpen}, Tap{Truncate: 64}, Tap{RateLimit: RateLimit{KBPS: 1}},
 			Tap{RateLimit: RateLimit{PPS: 1}}, Tap{RewriteDstMAC: true}, topology.Port{Tag: topology.TagVLAN}, topology.Node{TunnelDatapathID: 2},
 		} {
 			var field *topology.FieldError

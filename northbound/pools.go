@@ -26,7 +26,7 @@ func (s *Server) pools() *resource[topology.Pool, topology.PoolStatus] {
 					return nil, invalid(topology.MemberField(i), `port %q is a %s, not a monitor: a pool is of ports of kind "monitor"`, m.Port, port.Spec.Kind)
 				}
 			}
-			if old == nil {
+			if old == nil && p.Mode == topology.PoolSpread {
 				return nil, nil // nobody uses it
 			}
 			return nil, s.checkRedirects(ctx, id, p)

@@ -101,14 +101,23 @@ func TestTapsTowardsPools(t *testing.T) {
 		require.Equal(t, field, w.must(422, "POST", "/v1/taps", body).str("field"), body)
 		require.Equal(t, field, w.must(422, "POST", "/v1/taps?dry_run=true", body).str("field"), body)
 	}
+	// What is copied to a monitor with others must not come back.
+	p := w.must(422, "POST", "/v1/taps", redirect("t1", "web", `"dst_pool":"some"`, 1))
+	require.Equal(t, "dst_pool", p.str("field"))
+	require.Contains(t, p.str("detail"), "pool all of mode copy")
+	require.Equal(t, "dst", w.must(422, "POST", "/v1/taps", redirect("t1", "web", `"dst":"ids1"`, 1)).str("field"))
+	w.must(200, "PUT", "/v1/pools/all", `{"mode":"spread","members":[{"port":"ids1"}]}`)
 	tap := w.must(201, "POST", "/v1/taps", redirect("t1", "web", `"dst_pool":"some"`, 1))
 	require.Equal(t, "some", tap.str("dst_pool"))
 	require.Nil(t, tap.at("dst"))
-	p := w.must(409, "PUT", "/v1/pools/some", `{"mode":"copy","members":[{"port":"ids1"}]}`)
+	p = w.must(409, "PUT", "/v1/pools/all", `{"mode":"copy","members":[{"port":"ids1"}]}`)
+	require.Equal(t, "members", p.str("field"))
+	require.Equal(t, []any{"t1"}, p.at("users"))
+	w.must(409, "POST", "/v1/pools", `{"id":"more","mode":"copy","members":[{"port":"ids1"}]}`)
+	p = w.must(409, "PUT", "/v1/pools/some", `{"mode":"copy","members":[{"port":"ids1"}]}`)
 	require.Equal(t, "mode", p.str("field"))
 	require.Equal(t, []any{"t1"}, p.at("users"))
 	w.must(201, "POST", "/v1/taps", `{"src":"db","dst_pool":"all","action":"forward","truncate":64,"rate_limit":{"pps":10},"rewrite_dst_mac":true}`)
-	w.must(200, "PUT", "/v1/pools/all", `{"mode":"spread","members":[{"port":"ids1"}]}`)
 }
 
 // A monitor without tags gets redirected frames of one network, by whatever way they come to it.

@@ -37,6 +37,13 @@ func (s *Server) plainRedirect(ctx context.Context, t flowtap.Tap) (bool, error)
 	if err != nil {
 		return false, err
 	}
+	copied := false
+	if err := st.Pools().Each(ctx, func(o *store.Pool) bool {
+		copied = slices.ContainsFunc(monitors, func(m string) bool { return copies(o.Spec, m) })
+		return !copied
+	}); err != nil || copied {
+		return false, err
+	}
 	for _, m := range monitors {
 		p, err := getPort(ctx, st, "dst", m)
 		if err != nil {
@@ -77,7 +84,8 @@ type redirects struct {
 //     of a frame that it gives back.
 //   - A port that is another monitor's return port has redirected frames of its own only where it has
 //     a return port itself, else nobody knows which of the two monitors gave a frame back.
-//   - Nothing is redirected to a pool of mode copy, each member of which would give the frame back.
+//   - Nothing is redirected to a pool of mode copy, each member of which would give the frame back, nor
+//     to one of its members, which would give back the copies that it gets with the others.
 //
 // A tap that breaks a rule is a 422 on its destination, a port or a pool that would make an existing
 // tap break it a 409 with that tap. Like the kind of a port, this is looked at before the write and
@@ -147,7 +155,7 @@ func (r redirects) check(id string, spec any) error {
 			field = "tag"
 		}
 	}
-	for _, rule := range []func(map[string]bool) *broken{r.oneReturn, r.oneNetwork} {
+	for _, rule := range []func(map[string]bool) *broken{r.oneReturn, r.oneNetwork, r.noCopies} {
 		if b := rule(concerned); b != nil {
 			return b.problem(field, spec)
 		}
@@ -189,6 +197,27 @@ func (r redirects) oneReturn(concerned map[string]bool) *broken {
 		}
 	}
 	return nil
+}
+
+func (r redirects) noCopies(concerned map[string]bool) *broken {
+	for _, id := range r.sorted() {
+		for _, m := range monitorsOf(r.taps[id], r.pools) {
+			if !concerned[m] {
+				continue
+			}
+			for _, pool := range slices.Sorted(maps.Keys(r.pools)) {
+				if copies(r.pools[pool], m) {
+					return &broken{[]string{id}, "monitor " + m + " is in pool " + pool + " of mode copy, and would give back what is copied to it; tap " + id + " cannot redirect to it"}
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// copies reports whether a pool is one that copies to a monitor.
+func copies(p topology.Pool, monitor string) bool {
+	return p.Mode == topology.PoolCopy && slices.ContainsFunc(p.Members, func(m topology.PoolMember) bool { return m.Port == monitor })
 }
 
 func (r redirects) oneNetwork(concerned map[string]bool) *broken {

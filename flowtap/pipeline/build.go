@@ -99,6 +99,7 @@ func (b *builder) base() {
 	b.flow(openflow.Flow{Table: TableTapIn, Priority: prioMiss, Cookie: c, Goto: TableOutput})
 	b.flow(openflow.Flow{Table: TableTapIn, Priority: prioReturnedMiss, Cookie: c, Match: match(reg(RegOrigin, originReturned))})
 	b.flow(openflow.Flow{Table: TableTapIn, Priority: prioSeenAll, Cookie: c, Match: match(reg(RegSeenBy, seenAll)), Goto: TableOutput})
+	b.spreadBase()
 	b.flow(openflow.Flow{Table: TableOutput, Priority: prioMiss, Cookie: c,
 		Apply: []openflow.Action{openflow.OutputField{Field: RegOut}}})
 	// What came by tunnel never leaves by tunnel again, so two nodes that each take the other

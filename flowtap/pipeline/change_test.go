@@ -13,7 +13,10 @@ func (d draws) change(l *lab) (did string, us []Unit) {
 	vms, mons := l.targets()
 	taps := l.w.Taps()
 	nodes := len(l.w.Nodes())
-	switch d.n(9) {
+	switch d.n(10) {
+	case 9:
+		id := one(d, pools...)
+		did, us = "put pool "+id, d.putPool(l, id)
 	case 0, 1, 2:
 		us = d.putTap(l)
 		did = "put a tap"
@@ -96,7 +99,10 @@ func (d draws) moved(st topology.PortStatus, ordinal, nodes int) (topology.PortS
 func (d draws) upheaval(l *lab) (did string, us []Unit) {
 	vms, mons := l.targets()
 	k := d.n(len(netNames))
-	switch d.n(9) {
+	switch d.n(10) {
+	case 9:
+		id := one(d, pools...)
+		return "delete pool " + id, l.w.DeletePool(id)
 	case 0, 1:
 		i := 1 + d.n(perNetwork)
 		id, _ := portName(k, i)

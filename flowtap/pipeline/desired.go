@@ -56,6 +56,10 @@ func Part(w *World, node string, u Unit) ([]openflow.Flow, []openflow.Group) {
 		r.network, r.key, _ = strings.Cut(u.ID, "/")
 		r.monitor, r.key, _ = strings.Cut(r.key, "/")
 		b.floodCube(r)
+	case UnitPool:
+		if p := w.pools[u.ID]; p != nil {
+			b.pool(p)
+		}
 	case UnitTap:
 		if t := w.taps[u.ID]; t != nil {
 			b.tap(t)

@@ -58,9 +58,20 @@ func (w *World) networkAt(entrance string) (network string) {
 // is for the target's network, and all labels have numbers.
 func (w *World) diverts(t *Tap) bool {
 	p := w.ports[t.Src]
-	entrance := w.entranceOf(t.Dst)
-	return t.Action == flowtap.Redirect && t.Enabled && p != nil && w.monitorAt(entrance) == t.Dst && w.admits(entrance, p.Network) &&
-		w.labels[MonitorLabel(t.Dst)] != 0 && w.labels[ViaLabel(p.Network, t.Dst)] != 0
+	if !w.redirects(t) || !t.Enabled || p == nil || w.labelOf(t.leadsTo()) == 0 {
+		return false
+	}
+	for _, m := range w.monitorsOf(t) {
+		entrance := w.entranceOf(m)
+		if w.monitorAt(entrance) == m && w.admits(entrance, p.Network) {
+			continue
+		}
+		if t.DstPool == "" || w.ports[m] != nil && w.numbered(p.Network, m) {
+			return false
+		}
+	}
+	// Members of a pool without a number do not serve.
+	return t.DstPool != "" || w.labels[ViaLabel(p.Network, t.Dst)] != 0
 }
 
 // inForce reports whether a contract has flows: a redirect only as a whole, and copies not where they
@@ -69,18 +80,32 @@ func (w *World) inForce(t *Tap) bool {
 	if t.Action == flowtap.Redirect {
 		return w.diverts(t)
 	}
+	if t.DstPool != "" { // members without numbers do not serve
+		return t.Enabled && w.poolOf(t) != nil && w.labelOf(t.leadsTo()) != 0 && w.suits(t)
+	}
 	return t.Enabled && w.numbered(w.networkOf(t), t.Dst) && w.suits(t)
 }
 
 // suits reports whether a contract is of the monitor and the network that its monitor's entrance is
-// for, if that is for any.
+// for, if that is for any; of a pool, all members'.
 func (w *World) suits(t *Tap) bool {
-	entrance := w.entranceOf(t.Dst)
-	network := w.networkAt(entrance)
-	if w.tags(w.monitorAt(entrance)) {
-		return network == "" || w.monitorAt(entrance) == t.Dst
+	_, unfit := w.unfit(t)
+	return !unfit
+}
+
+// unfit gives the monitor of a contract whose entrance is for another network or monitor. A copy pool has
+// no monitor that gives frames back: copies that come back by one member would be copied to the others,
+// and those would give them back again.
+func (w *World) unfit(t *Tap) (monitor string, any bool) {
+	for _, m := range w.monitorsOf(t) {
+		entrance := w.entranceOf(m)
+		network := w.networkAt(entrance)
+		fits := network == "" || w.monitorAt(entrance) == m && (network == w.networkOf(t) || w.tags(m)) && (t.DstPool == "" || w.spreadOf(t) != nil)
+		if !fits && (t.DstPool == "" || w.ports[m] != nil) {
+			return m, true
+		}
 	}
-	return network == "" || network == w.networkOf(t) && w.monitorAt(entrance) == t.Dst
+	return "", false
 }
 
 // divertsIn reports whether a redirect concerns what is delivered to a port.
@@ -124,8 +149,10 @@ func (w *World) returnsAt(p *Port, node string) bool {
 		if len(t.out) == 0 || !w.diverts(t) {
 			continue
 		}
-		if e := w.ports[w.entranceOf(t.Dst)]; e != nil && w.attachment(e, node) != 0 {
-			return true
+		for _, m := range w.monitorsOf(t) {
+			if e := w.ports[w.entranceOf(m)]; e != nil && w.attachment(e, node) != 0 {
+				return true
+			}
 		}
 	}
 	return false
@@ -183,7 +210,13 @@ func (w *World) unitsOfNetwork(network string) []Unit {
 	for id := range w.members[network] {
 		us = append(us, Unit{UnitPort, id}, Unit{UnitReturn, id})
 		for tap, t := range w.tapsBySrc[id] {
-			us = append(us, Unit{UnitTap, tap}, Unit{UnitMonitor, t.Dst}, Unit{UnitMonitor, w.entranceOf(t.Dst)})
+			us = append(us, Unit{UnitTap, tap})
+			for _, m := range w.monitorsOf(t) {
+				us = append(us, Unit{UnitMonitor, m}, Unit{UnitMonitor, w.entranceOf(m)})
+			}
+			if t.DstPool != "" {
+				us = append(us, Unit{UnitPool, t.DstPool})
+			}
 		}
 	}
 	return us

@@ -27,7 +27,7 @@ var (
 func (b *builder) away(t *Tap, pass bypass) []openflow.Action {
 	network := b.w.networkOf(t)
 	switch {
-	case t.FailMode == flowtap.FailOpen:
+	case t.FailMode == flowtap.FailOpen && t.DstPool == "":
 		return []openflow.Action{openflow.ApplyGroup{ID: pass.groups + openflow.GroupID(b.w.labels[ViaLabel(network, t.Dst)])}}
 	case pass == passFlooded:
 		return nil
@@ -85,7 +85,7 @@ func (w *World) PutTunnel(t Tunnel, dead bool) (units []Unit) {
 // PassesUnmonitored reports whether a redirect lets its flow pass because its monitor is away.
 func PassesUnmonitored(w *World, id string) bool {
 	t := w.taps[id]
-	if t == nil || t.FailMode != flowtap.FailOpen || !w.diverts(t) {
+	if t == nil || t.FailMode != flowtap.FailOpen || t.DstPool != "" || !w.diverts(t) {
 		return false
 	}
 	src, m := w.ports[t.Src], w.ports[t.Dst]

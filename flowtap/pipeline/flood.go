@@ -91,6 +91,10 @@ const (
 	floodSender = 3000 // the target is the sender
 )
 
+// lookupPool marks, in RegTarget, the look-up for all contracts towards a spread pool together; the
+// pool's label is below it.
+const lookupPool = 1 << 31
+
 // floodProgram decides, on the sender's node, which destinations get a copy of a flooded frame:
 // each destination that some target's governing contract leads to, once, where the sender is no
 // target of its own frame. The answer is a list of look-ups in the flood table, a stage for each
@@ -99,6 +103,8 @@ const (
 //   - one look-up for the contracts towards D on all targets together (floodCube): any hit copies.
 //     It has the contracts of which no other one of the target takes frames, and which cannot be
 //     the sender's own alone;
+//   - one for the contracts towards each spread pool that D is a member of: a hit puts the frame to the
+//     member that the pool chooses, which copies if that is D;
 //   - one look-up for each target left over (floodTarget), with that target's contracts in order of
 //     priority and nothing at all if it is the sender.
 //
@@ -115,6 +121,9 @@ func (b *builder) floodProgram(id string, network uint32) []openflow.Action {
 		program = append(program, set(RegStage, label))
 		b.floodFlow(floodSkip, Cookie(KindNetwork, network), nil, network, label, 0, seenBy(label))
 		b.floodFlow(floodSkip, Cookie(KindNetwork, network), nil, network, label, 0, reg(RegCopied, label))
+		for _, c := range b.w.copyPoolsOf(monitor) {
+			b.floodFlow(floodSkip, Cookie(KindNetwork, network), nil, network, label, 0, seenBy(b.w.labels[PoolLabel(c.ID)]))
+		}
 		lookup := func(target uint32) {
 			program = append(program, set(RegTarget, target), openflow.Resubmit{Port: openflow.PortInPort, Table: TableFlood})
 		}
@@ -130,6 +139,11 @@ func (b *builder) floodProgram(id string, network uint32) []openflow.Action {
 		}
 		if shared {
 			lookup(0)
+		}
+		for _, pool := range sortedKeys(s.pools) {
+			if n := b.w.labels[PoolLabel(pool)]; n != 0 {
+				lookup(lookupPool | n)
+			}
 		}
 		for _, target := range sortedKeys(alone) {
 			lookup(b.w.ports[target].Num)
@@ -151,8 +165,7 @@ func (b *builder) stages(f *flood) (monitors []string) {
 }
 
 func (b *builder) copyOf(network, monitor string) []openflow.Action {
-	label := b.w.labels[MonitorLabel(monitor)]
-	return append(b.tagged(network, monitor, true, openflow.ApplyGroup{ID: copyGroup(label)}), set(RegCopied, label))
+	return append(b.copyTo(network, monitor), set(RegCopied, b.w.labels[MonitorLabel(monitor)]))
 }
 
 // floodCube is the flow of one match that is decided for all its targets together.
@@ -182,7 +195,15 @@ func (b *builder) floodCube(r cubeRef) {
 	if first == nil {
 		return
 	}
-	b.floodFlow(tapPriority(0), Cookie(KindTap, first.Num), b.copyOf(r.network, r.monitor), network, label, -1, c.match...)
+	actions, target := b.copyOf(r.network, r.monitor), int64(-1)
+	if c.pool != "" {
+		pool := b.w.labels[PoolLabel(c.pool)]
+		if pool == 0 {
+			return
+		}
+		actions, target = b.choose(b.w.pools[c.pool]), int64(lookupPool|pool)
+	}
+	b.floodFlow(tapPriority(0), Cookie(KindTap, first.Num), actions, network, label, target, c.match...)
 }
 
 // floodTarget is the look-ups that are for one target.
@@ -194,13 +215,14 @@ func (b *builder) floodTarget(p *Port) {
 	}
 	for _, monitor := range b.stages(f) {
 		if b.w.aloneAt(f, f.stages[monitor], p.ID, b.n.ID) {
-			b.lone(p, b.w.labels[MonitorLabel(monitor)], network)
+			b.lone(p, monitor, network)
 		}
 	}
 }
 
 // lone writes the look-up that decides for one target in one stage.
-func (b *builder) lone(p *Port, stage, network uint32) {
+func (b *builder) lone(p *Port, monitor string, network uint32) {
+	stage := b.w.labels[MonitorLabel(monitor)]
 	if here := b.w.attachment(p, b.n.ID); here != 0 {
 		b.floodFlow(floodSender, Cookie(KindNetwork, network), nil, network, stage, int64(p.Num), inPort(here))
 	}
@@ -209,13 +231,14 @@ func (b *builder) lone(p *Port, stage, network uint32) {
 	}
 	for _, id := range sortedKeys(b.w.tapsBySrc[p.ID]) {
 		t := b.w.tapsBySrc[p.ID][id]
-		label := b.w.labels[MonitorLabel(t.Dst)]
 		if !b.w.inForce(t) {
 			continue
 		}
 		kind, actions := KindTapFlood, []openflow.Action(nil)
-		if label == stage {
-			kind, actions = KindTap, b.copyOf(p.Network, t.Dst)
+		if b.w.leads(t, monitor) {
+			if kind, actions = KindTap, b.copyOf(p.Network, monitor); b.w.spreadOf(t) != nil {
+				actions = b.choose(b.w.spreadOf(t))
+			}
 		}
 		for _, m := range b.flooded(p, t) {
 			b.floodFlow(tapPriority(t.Priority), Cookie(kind, t.Num), actions, network, stage, int64(p.Num), m...)

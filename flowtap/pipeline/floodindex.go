@@ -1,6 +1,8 @@
 package pipeline
 
 import (
+	"strings"
+
 	"github.com/flowtap/flowtap/flowtap"
 	"github.com/flowtap/flowtap/openflow"
 )
@@ -16,19 +18,23 @@ type flood struct {
 type stage struct {
 	cubes map[string]*sharedCube // contracts that may be decided together, by match
 	multi int                    // cubes of several targets
+	// pools counts the cubes of each spread pool that the monitor is in.
+	pools map[string]int
 	// single counts, by target, the cubes that are that target's alone; forced the contracts that
 	// must be decided one target at a time.
 	single, forced map[string]int
 }
 
-// A sharedCube is one match and the contracts that have it, by target.
+// A sharedCube is one match and the contracts that have it, by target: those towards one spread pool, or
+// all others.
 type sharedCube struct {
 	match openflow.Match
+	pool  string
 	taps  map[string]*Tap
 }
 
 // A cubeRef names a shared cube.
-type cubeRef struct{ network, monitor, key string }
+type cubeRef struct{ network, monitor, key string } // key: spread pool, or nothing, "/" and match
 
 // A hold is what one target's contracts have put into the indices.
 type hold struct {
@@ -52,26 +58,38 @@ func (w *World) index(p *Port) {
 		if !t.Enabled {
 			continue
 		}
-		h.tapped = append(h.tapped, t.Dst)
-		if t.Action == flowtap.Redirect {
-			h.diverts = append(h.diverts, t.Dst)
-			if t.FailMode == flowtap.FailOpen {
+		monitors := w.monitorsOf(t)
+		h.tapped = append(h.tapped, monitors...)
+		if t.DstPool != "" {
+			h.tapped = append(h.tapped, t.leadsTo())
+		}
+		if w.redirects(t) {
+			h.diverts = append(h.diverts, monitors...)
+			if t.FailMode == flowtap.FailOpen && t.DstPool == "" {
 				h.opens = append(h.opens, t.Dst)
 			}
-		} else if len(t.out) > 0 {
-			h.seen = append(h.seen, t.Dst)
+		} else if t.Action != flowtap.Redirect && len(t.out) > 0 {
+			h.seen = append(h.seen, w.marks(t)...)
 		}
 		if len(t.in) == 0 || p.Status.Node == "" {
 			continue
 		}
 		if special(t) || t.Priority < top && w.shadowed(t) {
-			h.forced = append(h.forced, t.Dst)
+			h.forced = append(h.forced, monitors...)
 			continue
 		}
 		for _, c := range t.in {
-			ref := cubeRef{p.Network, t.Dst, matchKey(c.Fields)}
-			if old := h.cubes[ref]; old == nil || t.Num < old.Num {
-				h.cubes[ref] = t
+			key := matchKey(c.Fields)
+			if spread := w.spreadOf(t); spread != nil {
+				key = spread.ID + "/" + key
+			} else {
+				key = "/" + key
+			}
+			for _, m := range monitors {
+				ref := cubeRef{p.Network, m, key}
+				if old := h.cubes[ref]; old == nil || t.Num < old.Num {
+					h.cubes[ref] = t
+				}
 			}
 		}
 	}
@@ -114,7 +132,7 @@ func (w *World) enter(port string, h *hold, by int) {
 	}
 	at := func(monitor string) *stage {
 		if f.stages[monitor] == nil {
-			f.stages[monitor] = &stage{cubes: map[string]*sharedCube{}, single: map[string]int{}, forced: map[string]int{}}
+			f.stages[monitor] = &stage{cubes: map[string]*sharedCube{}, pools: map[string]int{}, single: map[string]int{}, forced: map[string]int{}}
 		}
 		return f.stages[monitor]
 	}
@@ -130,12 +148,17 @@ func (w *World) enter(port string, h *hold, by int) {
 		c := s.cubes[ref.key]
 		if c == nil {
 			c = &sharedCube{taps: map[string]*Tap{}}
+			var key string
+			c.pool, key, _ = strings.Cut(ref.key, "/")
 			for _, cube := range t.in {
-				if matchKey(cube.Fields) == ref.key {
+				if matchKey(cube.Fields) == key {
 					c.match = cube.Fields
 				}
 			}
 			s.cubes[ref.key] = c
+			if c.pool != "" {
+				s.pools[c.pool]++
+			}
 		}
 		s.tally(c, -1)
 		if by > 0 {
@@ -146,6 +169,9 @@ func (w *World) enter(port string, h *hold, by int) {
 		s.tally(c, 1)
 		if len(c.taps) == 0 {
 			delete(s.cubes, ref.key)
+			if c.pool != "" {
+				add(s.pools, c.pool, -1)
+			}
 		}
 		f.alone += len(s.single)
 	}
@@ -274,7 +300,7 @@ func (w *World) topPriority(port string) int {
 // elsewhere.
 func (w *World) shadowed(t *Tap) bool {
 	for _, o := range w.tapsBySrc[t.Src] {
-		if o.Priority > t.Priority && o.Enabled && o.Dst != t.Dst && len(o.in) > 0 {
+		if o.Priority > t.Priority && o.Enabled && o.leadsTo() != t.leadsTo() && len(o.in) > 0 {
 			if _, meet := flowtap.Intersect(t.Match, o.Match); meet || t.Direction == flowtap.Both || o.Direction == flowtap.Both {
 				return true
 			}

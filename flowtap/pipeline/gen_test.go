@@ -35,6 +35,7 @@ func one[T any](d draws, from ...T) T { return from[d.n(len(from))] }
 var (
 	netNames = []string{"red", "green", "blue"}
 	monitors = []string{"ids1", "ids2", "ids3"}
+	pools    = []string{"ids1", "some", "more"} // one has a monitor's name
 )
 
 const perNetwork = 5
@@ -68,6 +69,11 @@ func (d draws) world() *lab {
 	}
 	for _, id := range monitors[:1+d.n(3)] {
 		d.putMonitor(l, id)
+	}
+	if d.chance(60) {
+		for _, id := range pools[:1+d.n(len(pools))] {
+			d.putPool(l, id)
+		}
 	}
 	for range d.n(9) {
 		d.putTap(l)
@@ -137,13 +143,38 @@ func (l *lab) lawful() (us []Unit) {
 		again = false
 		for _, id := range l.w.Taps() {
 			t := l.w.Tap(id)
-			e := l.w.entranceOf(t.Dst)
-			if !l.w.suits(t) || t.Action == flowtap.Redirect && l.w.monitorAt(e) != t.Dst || l.w.networkAt(e) != "" && l.w.tags(t.Dst) != l.w.tags(l.w.monitorAt(e)) {
+			bad := !l.w.suits(t)
+			for _, m := range l.w.monitorsOf(t) {
+				e := l.w.entranceOf(m)
+				bad = bad || t.Action == flowtap.Redirect && l.w.monitorAt(e) != m || l.w.networkAt(e) != "" && l.w.tags(m) != l.w.tags(l.w.monitorAt(e))
+			}
+			if bad {
 				us, again = append(us, l.w.DeleteTap(id)...), true
 			}
 		}
 	}
 	return us
+}
+
+// putPool draws a pool of monitors that exist. One that contracts redirect to stays of mode spread.
+func (d draws) putPool(l *lab, id string) []Unit {
+	_, mons := l.targets()
+	if len(mons) == 0 {
+		return nil
+	}
+	p := Pool{ID: id, Pool: topology.Pool{Mode: one(d, topology.PoolSpread, topology.PoolCopy)}}
+	for _, t := range l.w.Taps() {
+		if t := l.w.Tap(t); t.DstPool == id && t.Action == flowtap.Redirect {
+			p.Mode = topology.PoolSpread
+		}
+	}
+	for _, m := range mons {
+		if len(p.Members) == 0 && m == mons[len(mons)-1] || d.chance(60) {
+			p.Members = append(p.Members, topology.PoolMember{Port: m, Weight: 1 + d.n(3)})
+		}
+	}
+	us := l.w.PutPool(p)
+	return append(us, l.lawful()...)
 }
 
 // targets gives the ids of ports that can have contracts, and of monitors.
@@ -196,6 +227,12 @@ func (d draws) putTap(l *lab) []Unit {
 	}
 	if strings.HasPrefix(text, "table=") {
 		t.Direction = flowtap.Both
+	}
+	if ids := l.w.Pools(); len(ids) > 0 && d.chance(45) {
+		t.Dst, t.DstPool, t.FailMode = "", one(d, ids...), flowtap.FailClosed
+		if l.w.Pool(t.DstPool).Mode == topology.PoolCopy {
+			t.Action = flowtap.Forward
+		}
 	}
 	if !l.allowed(id, t) {
 		return nil

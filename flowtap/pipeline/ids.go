@@ -25,8 +25,10 @@ const LabelFlooded = 1 << 23
 const LabelReturned = 1 << 22
 
 // Label keys, as kept in the store: one 24-bit number each.
-func NetworkLabel(network string) string       { return "net/" + network }
-func MonitorLabel(port string) string          { return "dst/" + port }
+func NetworkLabel(network string) string { return "net/" + network }
+func MonitorLabel(port string) string    { return "dst/" + port }
+
+// SeenLabel is for frames that a monitor, or all members of a copy pool (PoolLabel), have had a copy of.
 func SeenLabel(network, monitor string) string { return "seen/" + network + "/" + monitor }
 
 // ViaLabel is for frames that a monitor gave back, which differs from having seen a copy: only the
@@ -68,6 +70,7 @@ const (
 	KindEpoch    Kind = 16
 	KindReturn   Kind = 17 // what a monitor gives back or answers within a contract; object: tap
 	KindDivert   Kind = 18 // flooded frames that a redirect keeps from its target; object: tap
+	KindPool     Kind = 22 // object: pool's label
 	KindTransit  Kind = 19 // a network's forwarding on a node that has none of its members; object: port or network label
 )
 
@@ -85,7 +88,7 @@ func Ours(cookie uint64) (k Kind, object uint32, ok bool) {
 const (
 	groupAlive       = 0xf1000000 // does nothing, and lives: what buckets of last resort watch
 	groupParse       = 0xf1000001 // has Open vSwitch look at a frame anew
-	groupCopy        = 0xf1000000 // plus the monitor's label
+	groupCopy        = 0xf1000000 // plus the label of the monitor or copy pool
 	groupFloodLocal  = 0xf2000000 // plus the network's label
 	groupFloodRemote = 0xf3000000 // plus the network's label
 	groupBackLocal   = 0xf4000000 // plus the via label

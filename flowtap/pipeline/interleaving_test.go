@@ -169,16 +169,21 @@ func (x transit) judge(s sender, fr frame, r ofsim.Result, direct int) error {
 	}
 	unseen := func(port string, dir flowtap.Direction) error {
 		due := x.due(port, dir, s, fr)
-		for _, d := range due {
+		has := func(d string) bool {
 			// Nothing is sent out of the port by which it was just given back.
-			if back := (oracle{x.after}).monitorOf(d); back != nil && back.ID != d && copied[back.ID] {
-				return nil
-			}
-			if copied[d] || x.unplugged(d) {
-				return nil
+			back := (oracle{x.after}).monitorOf(d)
+			return back != nil && back.ID != d && copied[back.ID] || copied[d] || x.unplugged(d)
+		}
+		some, always := len(due) == 0, map[string]int{}
+		for _, ms := range due {
+			some = some || len(ms) == 0 || slices.ContainsFunc(ms, has)
+			for _, m := range ms {
+				if always[m]++; always[m] == len(due) && !has(m) {
+					return fmt.Errorf("%s of %s passes unseen by %s", dir, port, m)
+				}
 			}
 		}
-		if len(due) > 0 {
+		if !some {
 			return fmt.Errorf("%s of %s passes unseen by %v", dir, port, due)
 		}
 		return nil
@@ -205,14 +210,21 @@ func (x transit) mixed() bool {
 	mixed := map[string]bool{}
 	for _, w := range []*World{x.before, x.after} {
 		for _, id := range w.Taps() {
-			t, e := w.Tap(id), oracle{w}.entrance(w.Tap(id).Dst)
+			t := w.Tap(id)
 			n := w.networkOf(t)
-			if w.tags(w.monitorAt(e)) {
-				n = "any"
+			for _, m := range (oracle{w}).mayLeadTo(t) {
+				e := oracle{w}.entrance(m)
+				n := n
+				if w.tags(w.monitorAt(e)) {
+					n = "any"
+				}
+				if w.tags(m) != w.tags(w.monitorAt(e)) {
+					n = "whatever tags say"
+				}
+				redirects[e] = redirects[e] || t.Action == flowtap.Redirect
+				mixed[e] = mixed[e] || networks[e] != "" && networks[e] != n || monitor[e] != "" && monitor[e] != m
+				networks[e], monitor[e] = n, m
 			}
-			redirects[e] = redirects[e] || t.Action == flowtap.Redirect
-			mixed[e] = mixed[e] || networks[e] != "" && networks[e] != n || monitor[e] != "" && monitor[e] != t.Dst
-			networks[e], monitor[e] = n, t.Dst
 		}
 	}
 	for e := range mixed {
@@ -292,9 +304,10 @@ func (x transit) steady(s sender, fr frame) map[place]bool {
 	return both
 }
 
-// due gives the monitors of which one must have a frame that a port sends or has been delivered;
-// none unless the port's contracts before and after all govern it, however the frame travels.
-func (x transit) due(port string, dir flowtap.Direction, s sender, fr frame) (ds []string) {
+// due gives sets of monitors of which one must have a frame that a port sends or has been delivered, and
+// any that is in all of them; none unless the port's contracts before and after all govern it, however
+// the frame travels.
+func (x transit) due(port string, dir flowtap.Direction, s sender, fr frame) (ds [][]string) {
 	for _, w := range []*World{x.before, x.after} {
 		p := w.Port(port)
 		if p == nil || len(p.Status.Attachments) == 0 {
@@ -314,7 +327,7 @@ func (x transit) due(port string, dir flowtap.Direction, s sender, fr frame) (ds
 			if t == nil || t.FailMode == flowtap.FailOpen {
 				return nil
 			}
-			ds = append(ds, t.Dst)
+			ds = append(ds, oracle{w}.leadsTo(t, fr))
 		}
 	}
 	return ds
@@ -364,7 +377,7 @@ func (x transit) viewsWith(w *World, metadata uint64, dir flowtap.Direction, s s
 func (x transit) may(network, monitor string) bool {
 	for _, w := range []*World{x.before, x.after} {
 		for _, id := range w.Taps() {
-			if t := w.Tap(id); t.Dst == monitor && t.Enabled && w.networkOf(t) == network {
+			if t := w.Tap(id); (oracle{w}).mayLead(t, monitor) && t.Enabled && w.networkOf(t) == network {
 				return true
 			}
 		}

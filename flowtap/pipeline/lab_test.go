@@ -167,9 +167,12 @@ func describe(w *World) string {
 		}
 		b.WriteByte('\n')
 	}
+	for _, id := range w.Pools() {
+		fmt.Fprintf(&b, "pool %s: %s %v\n", id, w.Pool(id).Mode, w.Pool(id).Members)
+	}
 	for _, id := range w.Taps() {
 		t := w.Tap(id)
-		fmt.Fprintf(&b, "tap %s: %s (fails %s) %s -> %s %q %s priority %d enabled %v\n", id, t.Action, t.FailMode, t.Src, t.Dst, t.Match, t.Direction, t.Priority, t.Enabled)
+		fmt.Fprintf(&b, "tap %s: %s (fails %s) %s -> %s %q %s priority %d enabled %v\n", id, t.Action, t.FailMode, t.Src, t.leadsTo(), t.Match, t.Direction, t.Priority, t.Enabled)
 	}
 	for _, key := range sortedKeys(w.labels) {
 		fmt.Fprintf(&b, "label %s = %#x\n", key, w.labels[key])

@@ -127,6 +127,9 @@ func runFrame(t interface{ Fatalf(string, ...any) }, f *ofsim.Fabric, w *World, 
 // counts the deliveries before any was given back.
 func inject(f *ofsim.Fabric, w *World, s sender, fr frame) (all ofsim.Result, direct int, err error) {
 	who := portsByPlace(w)
+	for _, id := range w.Nodes() {
+		f.Switch(w.Node(id).DatapathID).SetChoose(func(ofsim.Choice) int { return sliceOf(fr) })
+	}
 	all, err = f.Inject(w.Node(s.at.Node).DatapathID, s.at.OFPort, fr.bytes)
 	direct = len(all.Deliveries)
 	for i := 0; i < len(all.Deliveries) && err == nil; i++ {

@@ -26,6 +26,9 @@ func (b *builder) monitor(p *Port) {
 				b.bypasses(p, here, label, network, via)
 			}
 		}
+		if b.w.spreads(p.ID) {
+			b.give(p, label)
+		}
 	}
 }
 
@@ -74,10 +77,10 @@ func (b *builder) towards(p *Port, here openflow.PortNo, label uint32) []openflo
 		openflow.Output{Port: b.n.TunnelPort})}
 }
 
-// copiesFrom reports whether frames on a node may have to be copied to a monitor: an enabled
+// copiesFrom reports whether frames on a node may have to be copied to a monitor or pool: an enabled
 // contract's network is present there.
-func (w *World) copiesFrom(node, monitor string) bool {
-	for network := range w.tapped[monitor] {
+func (w *World) copiesFrom(node, destination string) bool {
+	for network := range w.tapped[destination] {
 		if w.here(network, node) {
 			return true
 		}

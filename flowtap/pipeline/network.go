@@ -39,9 +39,9 @@ func (b *builder) labelsOf(id string, label uint32) {
 			b.toTunnel(label|LabelReturned, cookie, reg(RegNetwork, label), reg(RegSeenBy, seenAll), reg(RegOrigin, origin))
 		}
 	}
-	for _, monitor := range b.w.seenBy(id) {
-		dst := b.w.labels[MonitorLabel(monitor)]
-		if seen := b.w.labels[SeenLabel(id, monitor)]; seen != 0 && dst != 0 {
+	for _, d := range b.w.seenBy(id) {
+		dst := b.w.labelOf(d)
+		if seen := b.w.labels[SeenLabel(id, d)]; seen != 0 && dst != 0 {
 			b.crossing(seen, label, dst, cookie)
 		}
 	}
@@ -89,5 +89,5 @@ func (b *builder) toTunnel(label uint32, cookie uint64, fields ...openflow.Match
 		Apply: []openflow.Action{openflow.Set(openflow.FieldTunnelID, uint64(label)), openflow.Output{Port: b.n.TunnelPort}}})
 }
 
-// seenBy gives the monitors that contracts of a network copy sent frames to, sorted.
+// seenBy gives the monitors and copy pools that contracts of a network copy sent frames to, sorted.
 func (w *World) seenBy(network string) []string { return sortedKeys(w.seen[network]) }

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"fmt"
+	"hash/fnv"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -27,6 +28,8 @@ type place struct {
 //   - of a port's contracts in a direction the one with the highest priority that has the frame
 //     governs it. Each monitor that the sender's governing contract (out), or that of another port that
 //     receives it (in), leads to, gets one copy; if it redirects, the port's part ends there;
+//   - a contract that leads to a pool means, for one frame, all members of a copy pool, or the member of
+//     a spread pool that has the frame's slice, which the tests choose (sliceOf);
 //   - every monitor gives back what it gets, by its entrance (comeBack), as an inline appliance does.
 //     What was redirected goes on from there, everything else goes nowhere.
 //
@@ -41,7 +44,7 @@ type verdict struct {
 	// the target's own address, which only a port without security can forge.
 	mayCopy map[string]bool
 	// sender and receiver contracts in force, by port: what the interleaving test compares.
-	governs map[governed]string // monitor
+	governs map[governed]string // destination
 	// vague: whether a monitor gives a frame back hangs on one that it may or may not have had.
 	vague bool
 }
@@ -223,7 +226,7 @@ func (o oracle) networkOf(entrance string) (first string) {
 	for _, id := range o.w.Taps() {
 		t := o.w.Tap(id)
 		p := o.w.Port(t.Src)
-		if t.Enabled && t.Action == flowtap.Redirect && p != nil && m != nil && t.Dst == m.ID && (first == "" || p.Network < first) {
+		if t.Enabled && o.w.redirects(t) && p != nil && m != nil && o.mayLead(t, m.ID) && (first == "" || p.Network < first) {
 			first = p.Network
 		}
 	}
@@ -239,24 +242,72 @@ func (o oracle) admits(entrance, network string) bool {
 	}
 	for _, id := range o.w.Taps() {
 		t := o.w.Tap(id)
-		if p := o.w.Port(t.Src); t.Enabled && t.Action == flowtap.Redirect && t.Dst == m.ID && p != nil && p.Network == network {
+		if p := o.w.Port(t.Src); t.Enabled && o.w.redirects(t) && o.mayLead(t, m.ID) && p != nil && p.Network == network {
 			return true
 		}
 	}
 	return false
 }
 
-// inForce: an enabled contract whose monitor's entrance is for no other network, or monitor.
+// inForce: an enabled contract whose monitors' entrances are for no other network, or monitor.
 func (o oracle) inForce(t *Tap) bool {
-	e := o.entrance(t.Dst)
-	n, p := o.networkOf(e), o.w.Port(t.Src)
-	if n != "" && (o.monitorOf(e) == nil || o.monitorOf(e).ID != t.Dst) {
-		return false
+	p := o.w.Port(t.Src)
+	for _, m := range o.mayLeadTo(t) {
+		e := o.entrance(m)
+		n, at := o.networkOf(e), o.monitorOf(e)
+		if n != "" && (at == nil || at.ID != m || t.DstPool != "" && o.w.Pool(t.DstPool).Mode == topology.PoolCopy) {
+			return false
+		}
+		if p != nil && (o.admits(e, p.Network) || at != nil && at.Tag == topology.TagVLAN && t.Action != flowtap.Redirect) {
+			n = p.Network
+		}
+		if p == nil || o.w.Port(m) == nil || n != p.Network && (n != "" || t.Action == flowtap.Redirect) {
+			return false
+		}
 	}
-	if m := o.monitorOf(e); p != nil && (o.admits(e, p.Network) || m != nil && m.Tag == topology.TagVLAN && t.Action != flowtap.Redirect) {
-		n = p.Network
+	return t.Enabled && p != nil && len(o.mayLeadTo(t)) > 0
+}
+
+// mayLeadTo gives the monitors that a contract may send frames to.
+func (o oracle) mayLeadTo(t *Tap) (ms []string) {
+	if t.DstPool == "" {
+		return []string{t.Dst}
 	}
-	return t.Enabled && p != nil && o.w.Port(t.Dst) != nil && (n == p.Network || n == "" && t.Action != flowtap.Redirect)
+	if p := o.w.Pool(t.DstPool); p != nil {
+		for _, m := range p.Members {
+			ms = append(ms, m.Port)
+		}
+	}
+	return ms
+}
+
+func (o oracle) mayLead(t *Tap, monitor string) bool {
+	return slices.Contains(o.mayLeadTo(t), monitor)
+}
+
+// leadsTo gives the monitors that a contract sends a frame to.
+func (o oracle) leadsTo(t *Tap, f frame) []string {
+	p := o.w.Pool(t.DstPool)
+	if t.DstPool == "" || p != nil && p.Mode == topology.PoolCopy {
+		return o.mayLeadTo(t)
+	}
+	var there []topology.PoolMember
+	for _, m := range p.Members {
+		if port := o.w.Port(m.Port); port != nil && port.Status.Node != "" && !port.Status.LinkDown() {
+			there = append(there, m)
+		}
+	}
+	if m := Slices(there)[sliceOf(f)]; m != "" {
+		return []string{m}
+	}
+	return nil
+}
+
+// sliceOf is the slice of spread pools that the tests have a frame in.
+func sliceOf(f frame) int {
+	h := fnv.New32a()
+	_, _ = h.Write(f.bytes)
+	return int(h.Sum32() % SlicesOfPool)
 }
 
 // has says whether a contract has a frame in a direction.
@@ -327,30 +378,35 @@ func (j *journey) mayBeCopied(monitor string) {
 	}
 }
 
-// A pass is what has happened to a frame so far: the monitor that has had a copy (seen), or that gave
+// A pass is what has happened to a frame so far: the monitors that have had a copy (seen), or that gave
 // it back after it had left its sender (via).
 type pass struct {
-	from      *Port // sender; nil where it cannot be told
-	node      string
-	here      bool // it entered on node, by the sender's port
-	seen, via string
-	entrance  string // by which it was given back
-	view      flowtap.Frame
+	from     *Port // sender; nil where it cannot be told
+	node     string
+	here     bool // it entered on node, by the sender's port
+	seen     []string
+	via      string
+	entrance string // by which it was given back
+	view     flowtap.Frame
 }
 
 func (j *journey) sent(p *Port, node string) {
 	x := pass{from: p, node: node, here: true, view: j.view(p)}
 	x.view.Metadata = uint64(p.Metadata)
 	if t := j.governing(p, flowtap.Out, x.view); t != nil {
-		j.governs[governed{p.ID, flowtap.Out}] = t.Dst
+		j.governs[governed{p.ID, flowtap.Out}] = t.leadsTo()
 		switch {
 		case j.lets(t):
 		case t.Action == flowtap.Redirect:
-			j.toMonitor(t.Dst, x, node)
+			for _, m := range j.leadsTo(t, j.f) {
+				j.toMonitor(m, x, node)
+			}
 			return
 		default:
-			j.toMonitor(t.Dst, x, node)
-			x.seen = t.Dst
+			x.seen = j.leadsTo(t, j.f)
+			for _, m := range x.seen {
+				j.toMonitor(m, x, node)
+			}
 		}
 	}
 	j.route(x)
@@ -388,7 +444,9 @@ func (j *journey) deliver(x pass, to *Port) {
 	if to == x.from && x.here {
 		j.mayReceive[j.active(to)] = true
 		for _, t := range j.w.Taps() {
-			j.mayBeCopied(j.w.Tap(t).Dst)
+			for _, m := range j.mayLeadTo(j.w.Tap(t)) {
+				j.mayBeCopied(m)
+			}
 		}
 		return
 	}
@@ -408,25 +466,24 @@ func (j *journey) deliver(x pass, to *Port) {
 		j.receivers[j.active(to)]++
 		return
 	}
-	j.governs[governed{to.ID, flowtap.In}] = t.Dst
-	switch {
-	case x.via == t.Dst, j.lets(t) && x.seen != t.Dst:
+	j.governs[governed{to.ID, flowtap.In}] = t.leadsTo()
+	ms := j.leadsTo(t, j.f)
+	if t.Action != flowtap.Redirect || slices.Contains(ms, x.via) || j.lets(t) && !slices.Contains(x.seen, t.Dst) {
 		j.receivers[j.active(to)]++
-	case t.Action == flowtap.Redirect:
-		if x.seen != t.Dst { // else it has one already, and will give that back
-			j.toMonitor(t.Dst, x, to.Status.Node)
-		}
-	default:
-		j.receivers[j.active(to)]++
-		if x.seen != t.Dst {
-			j.toMonitor(t.Dst, x, to.Status.Node)
+	}
+	for _, m := range ms {
+		if x.via != m && !slices.Contains(x.seen, m) && !j.lets(t) { // of a redirect: else it has one already, and will give that back
+			j.toMonitor(m, x, to.Status.Node)
 		}
 	}
 }
 
 // flood sends a frame to all members but the sender.
 func (j *journey) flood(x pass) {
-	copied := map[string]bool{x.seen: true, x.via: true}
+	copied := map[string]bool{x.via: true}
+	for _, m := range x.seen {
+		copied[m] = true
+	}
 	var due []string
 	for _, to := range j.members(j.network) {
 		if to.Status.Node == "" {
@@ -446,18 +503,23 @@ func (j *journey) flood(x pass) {
 			j.tunnel(&v, j.network, x.node, to.Status.Node)
 		}
 		t := j.governing(to, flowtap.In, v)
-		switch {
-		case j.bears(to, j.f):
-			if t != nil && !copied[t.Dst] {
-				j.mayBeCopied(t.Dst)
+		if t != nil {
+			for _, m := range j.leadsTo(t, j.f) {
+				switch {
+				case copied[m]:
+				case j.bears(to, j.f):
+					j.mayBeCopied(m)
+				default:
+					copied[m] = true
+					due = append(due, m)
+				}
 			}
+		}
+		if j.bears(to, j.f) {
 			continue
-		case t != nil && !copied[t.Dst]:
-			copied[t.Dst] = true
-			due = append(due, t.Dst)
 		}
 		if t != nil {
-			j.governs[governed{to.ID, flowtap.In}] = t.Dst
+			j.governs[governed{to.ID, flowtap.In}] = t.leadsTo()
 		}
 		// Where the port is decides anew whether a redirect keeps the frame from it.
 		for _, a := range to.Status.Attachments {
@@ -472,7 +534,7 @@ func (j *journey) flood(x pass) {
 			}
 			if !j.divertsIn(to) {
 				j.receivers[j.place(a)]++
-			} else if t := j.governing(to, flowtap.In, v); t == nil || t.Action != flowtap.Redirect || x.via == t.Dst || j.lets(t) {
+			} else if t := j.governing(to, flowtap.In, v); t == nil || t.Action != flowtap.Redirect || slices.Contains(j.leadsTo(t, j.f), x.via) || j.lets(t) {
 				j.receivers[j.place(a)]++
 			}
 		}
@@ -485,7 +547,7 @@ func (j *journey) flood(x pass) {
 // lets reports whether a redirect lets its flow pass because its monitor, or where that gives frames
 // back, is nowhere.
 func (o oracle) lets(t *Tap) bool {
-	if t.Action != flowtap.Redirect || t.FailMode != flowtap.FailOpen {
+	if t.Action != flowtap.Redirect || t.FailMode != flowtap.FailOpen || t.DstPool != "" {
 		return false
 	}
 	for _, id := range []string{t.Dst, o.entrance(t.Dst)} {
@@ -515,7 +577,11 @@ func (j *journey) in(e *Port, node string) {
 		return
 	}
 	j.network = network
-	mine := func(t *Tap) bool { return t != nil && t.Action == flowtap.Redirect && t.Dst == j.monitorOf(e.ID).ID }
+	monitor := j.monitorOf(e.ID).ID
+	mine := func(t *Tap) bool {
+		return t != nil && t.Action == flowtap.Redirect && slices.Contains(j.leadsTo(t, j.f), monitor)
+	}
+	mayBe := func(t *Tap) bool { return t.Action == flowtap.Redirect && j.mayLead(t, monitor) }
 	from, to := j.owner(network, j.f.view.EthSrc), j.owner(network, j.f.view.EthDst)
 	x := pass{from: from, node: node, entrance: e.ID, view: j.view(from)}
 
@@ -531,7 +597,7 @@ func (j *journey) in(e *Port, node string) {
 		v := x.view
 		v.InPort = target.ID
 		if t := j.governing(target, flowtap.Out, v); mine(t) {
-			x.via = t.Dst
+			x.via = monitor
 			j.route(x)
 			return
 		}
@@ -546,10 +612,10 @@ func (j *journey) in(e *Port, node string) {
 	}
 	switch {
 	case j.f.multicast() || back == nil:
-		j.backTo(x, j.monitorOf(e.ID).ID)
+		j.backTo(x, mine, mayBe)
 		return
 	default:
-		if t := j.arrives(back, x.view, mine); mine(t) {
+		if t := j.arrives(back, x.view, mayBe); mine(t) {
 			if back.Status.Node != "" && !j.bears(back, j.f) {
 				j.receivers[j.active(back)]++
 			}
@@ -568,12 +634,12 @@ func (j *journey) in(e *Port, node string) {
 		var best *Tap
 		for _, id := range j.w.Taps() {
 			t := j.w.Tap(id)
-			if t.Src == answer.who.ID && mine(t) && j.inForce(t) && (best == nil || t.Priority > best.Priority) && j.answers(t, answer.dir, x.view) {
+			if t.Src == answer.who.ID && mayBe(t) && j.inForce(t) && (best == nil || t.Priority > best.Priority) && j.answers(t, answer.dir, x.view) {
 				best = t
 			}
 		}
 		if best != nil {
-			if x.via = best.Dst; to != nil && !j.f.multicast() {
+			if x.via = monitor; mine(best) && to != nil && !j.f.multicast() {
 				j.deliver(x, to)
 			}
 			return
@@ -598,9 +664,9 @@ func (o oracle) anonymous(network string) (first *Port) {
 }
 
 // arrives gives the contract that governs a frame given back on its way to a port. Nothing is known
-// any more of the tunnel that it came by: what hangs on that is believed of the entrance's own
-// contracts, and of others not.
-func (j *journey) arrives(to *Port, v flowtap.Frame, mine func(*Tap) bool) (governs *Tap) {
+// any more of the tunnel that it came by: what hangs on that is believed of the contracts that may be
+// the entrance's, and of others not.
+func (j *journey) arrives(to *Port, v flowtap.Frame, mayBe func(*Tap) bool) (governs *Tap) {
 	v.ToPort = to.ID
 	for _, id := range j.w.Taps() {
 		t := j.w.Tap(id)
@@ -608,7 +674,7 @@ func (j *journey) arrives(to *Port, v flowtap.Frame, mine func(*Tap) bool) (gove
 			continue
 		}
 		plain, tunnel := withoutTunnelFields(t)
-		if (mine(t) || !tunnel) && j.has(plain, flowtap.In, v) {
+		if (mayBe(t) || !tunnel) && j.has(plain, flowtap.In, v) {
 			governs = t
 		}
 	}
@@ -654,13 +720,12 @@ func (j *journey) answers(t *Tap, dir flowtap.Direction, v flowtap.Frame) bool {
 }
 
 // backTo gives a flooded frame back to those of a monitor's targets whose contracts have it.
-func (j *journey) backTo(x pass, monitor string) {
-	mine := func(t *Tap) bool { return t.Dst == monitor && t.Action == flowtap.Redirect }
+func (j *journey) backTo(x pass, mine, mayBe func(*Tap) bool) {
 	for _, to := range j.members(j.network) {
 		if j.bears(to, j.f) || !j.divertsIn(to) {
 			continue
 		}
-		if t := j.arrives(to, x.view, mine); t == nil || !mine(t) {
+		if t := j.arrives(to, x.view, mayBe); !mine(t) {
 			continue
 		}
 		for _, a := range to.Status.Attachments {

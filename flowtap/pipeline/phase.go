@@ -15,7 +15,7 @@ const (
 	// PhaseReady is what a switch must know before it is sent something new: what labels mean,
 	// deliveries, what monitors may give back.
 	PhaseReady = iota
-	// PhaseFirst is the copies of flooded frames, which other nodes' targets depend on, and new contracts
+	// PhaseFirst is pools, the copies of flooded frames, which other nodes' targets depend on, and new contracts
 	// on what is delivered here, because unknown destinations are led to a gateway by flows of this phase.
 	PhaseFirst
 	// PhaseRest is everything else; switches that gained a port (Gains) come before the others.
@@ -72,7 +72,7 @@ func Phases(c flowset.Changes) (p Plan) {
 // phaseOf gives the phase of a flow that is added, or changed.
 func phaseOf(f *openflow.Flow, added bool) int {
 	switch {
-	case f.Table == TableFlood, floods(f):
+	case f.Table == TableFlood, floods(f), chooses(f):
 		return PhaseFirst
 	case added && receives(f), comesBack(f) && !(added && anonymous(f)):
 		return PhaseReady
@@ -109,6 +109,10 @@ func Copies(c flowset.Changes) bool {
 func receives(f *openflow.Flow) bool {
 	return f.Table == TableClassify && has(f.Match, openflow.FieldTunnelID) || f.Table == TableSender || f.Table == TableDeliver
 }
+
+// chooses tells the flows of spread pools: contracts of the first phase lead there, and the stages of flood
+// programs change with the members that are chosen.
+func chooses(f *openflow.Flow) bool { return f.Table == TableSlice || f.Table == TableGive }
 
 // comesBack tells the flows that only concern what monitors give back. An entrance that is a gate is
 // restated with the rest: by then all that lies behind it has changed.

@@ -20,7 +20,7 @@ func (b *builder) comeback(p *Port) {
 		return
 	}
 	for entrance, here := range b.w.entrances(p.Network, b.n.ID) {
-		r := returner{b, p, entrance, []openflow.MatchField{inPort(here), reg(RegNetwork, b.w.labels[NetworkLabel(p.Network)])}}
+		r := b.returner(p, entrance, here)
 		r.sent()
 		r.received()
 		r.answers()
@@ -33,9 +33,13 @@ func (b *builder) comeback(p *Port) {
 // A returner writes the flows of one target for one entrance.
 type returner struct {
 	*builder
-	p        *Port
-	entrance string
-	here     []openflow.MatchField // in_port and network: the same MACs may be in several networks
+	p       *Port
+	monitor string                // whose entrance it is
+	here    []openflow.MatchField // in_port and network: the same MACs may be in several networks
+}
+
+func (b *builder) returner(p *Port, entrance string, here openflow.PortNo) returner {
+	return returner{b, p, b.w.monitorAt(entrance), []openflow.MatchField{inPort(here), reg(RegNetwork, b.w.labels[NetworkLabel(p.Network)])}}
 }
 
 // with adds where the frame comes in.
@@ -43,8 +47,9 @@ func (r returner) with(fields ...openflow.MatchField) []openflow.MatchField {
 	return append(append([]openflow.MatchField(nil), fields...), r.here...)
 }
 
-// mine reports whether a contract redirects to a monitor of the entrance.
-func (r returner) mine(t *Tap) bool { return r.w.diverts(t) && r.w.entranceOf(t.Dst) == r.entrance }
+// mine reports whether a contract redirects to the monitor of the entrance; where it leads to a spread
+// pool, whether it may.
+func (r returner) mine(t *Tap) bool { return r.w.diverts(t) && r.w.leads(t, r.monitor) }
 
 // lowest is the priority below which no contract of the target in a direction is the entrance's;
 // false where none is.
@@ -71,18 +76,32 @@ func (r returner) contracts(d flowtap.Direction, f func(t *Tap, mine bool)) {
 	}
 }
 
-func (r returner) via(t *Tap) openflow.Action {
-	return set(RegSeenBy, r.w.labels[MonitorLabel(t.Dst)]|seenVia)
+func (r returner) via() openflow.Action {
+	return set(RegSeenBy, r.w.labels[MonitorLabel(r.monitor)]|seenVia)
 }
 
-// accept adds a flow; one that is not the entrance's leads on to the next table.
+// accept adds a flow; one that is not the entrance's leads on to the next table. So does one of a spread
+// pool, which in between is to choose this monitor, or else the frame is not the entrance's either.
 func (r returner) accept(table openflow.TableID, priority uint16, t *Tap, mine bool, m openflow.Match, marks ...openflow.Action) {
 	f := openflow.Flow{Table: table, Priority: priority, Cookie: Cookie(KindReturn, t.Num), Match: m,
 		Apply: marks, Goto: TableForward}
-	if !mine {
-		f.Cookie, f.Apply, f.Goto = Cookie(KindTapFlood, t.Num), nil, TableReturnIn
-		if table == TableReturnIn {
-			f.Goto = TableAnswer
+	how, next := uint32(howSent), TableReturnIn
+	switch table {
+	case TableReturnIn:
+		if how, next = howArrives, TableAnswer; priority < bandOwn {
+			how = howBehind
+		}
+	case TableAnswer:
+		how, next = howAnswers, 0
+	}
+	pool := r.w.spreadOf(t)
+	switch {
+	case !mine:
+		f.Cookie, f.Apply, f.Goto = Cookie(KindTapFlood, t.Num), nil, next
+	case pool != nil:
+		f.Apply, f.Goto = r.spread(pool, how|r.w.labels[MonitorLabel(r.monitor)]), next
+		if table == TableReturn {
+			f.Apply = append([]openflow.Action{set(RegSender, r.p.Num)}, f.Apply...)
 		}
 	}
 	r.once(f)
@@ -105,11 +124,11 @@ func (r returner) sent() {
 			for _, fields := range r.goingTo(r.p, c) {
 				for _, m := range r.w.addresses(r.p) {
 					if m, ok := conjunction(fields, r.with(mac(openflow.FieldEthSrc, m))); ok {
-						r.accept(TableReturn, bandOwn+tapPriority(t.Priority), t, mine, m, r.via(t), sender)
+						r.accept(TableReturn, bandOwn+tapPriority(t.Priority), t, mine, m, r.via(), sender)
 					}
 				}
 				if anonymous {
-					r.accept(TableReturn, bandAny+tapPriority(t.Priority), t, mine, match(r.with(fields...)...), r.via(t), sender)
+					r.accept(TableReturn, bandAny+tapPriority(t.Priority), t, mine, match(r.with(fields...)...), r.via(), sender)
 				}
 			}
 		}
@@ -184,7 +203,7 @@ func withoutTunnel(cubes []flowtap.Cube, mine bool) (left []flowtap.Cube) {
 func (r returner) answers() {
 	add := func(band uint16, t *Tap, fields []openflow.MatchField, own ...openflow.MatchField) {
 		if m, ok := conjunction(fields, r.with(own...)); ok {
-			r.accept(TableAnswer, band+tapPriority(t.Priority), t, true, m, r.via(t), set(RegOrigin, originAnswer))
+			r.accept(TableAnswer, band+tapPriority(t.Priority), t, true, m, r.via(), set(RegOrigin, originAnswer))
 		}
 	}
 	for _, id := range sortedKeys(r.w.tapsBySrc[r.p.ID]) {
@@ -218,32 +237,50 @@ func (b *builder) floodedTo(p *Port, here openflow.PortNo) {
 			b.once(openflow.Flow{Table: TableTapIn, Priority: bandFlooded + priority, Cookie: cookie, Match: m, Apply: actions, Goto: next})
 		}
 	}
+	passes := func(priority uint16, kind Kind, t *Tap, fields []openflow.MatchField, more ...openflow.MatchField) {
+		pool := b.w.spreadOf(t)
+		if pool == nil {
+			add(priority, Cookie(kind, t.Num), TableOutput, nil, fields, more...)
+		} else if m, ok := conjunction(fields, append(more, out)); ok {
+			b.once(openflow.Flow{Table: TableTapIn, Priority: bandFlooded + priority, Cookie: Cookie(kind, t.Num), Match: m, Apply: b.spread(pool, howPass)})
+		}
+	}
 	flooded, returned := reg(RegOrigin, originFlooded), reg(RegOrigin, originReturned)
 	add(0, Cookie(KindPort, p.Num), TableOutput, nil, nil, flooded)
 	governing := b.inForceIn(p)
 	vias := map[string]openflow.MatchField{}
 	for _, t := range governing {
-		if b.w.diverts(t) {
-			vias[t.Dst] = reg(RegSeenBy, b.w.labels[MonitorLabel(t.Dst)]|seenVia)
+		if !b.w.diverts(t) {
+			continue
+		}
+		for _, m := range b.w.monitorsOf(t) {
+			if label := b.w.labels[MonitorLabel(m)]; label != 0 {
+				vias[m] = reg(RegSeenBy, label|seenVia)
+			}
 		}
 	}
 	for _, t := range governing {
 		priority := tapPriority(t.Priority)
 		for _, fields := range b.floodedFrom(p, t.in) {
-			if via, diverts := vias[t.Dst]; diverts && t.Action == flowtap.Redirect {
-				add(priority+1, Cookie(KindTapSeen, t.Num), TableOutput, nil, fields, flooded, via)
+			if b.w.diverts(t) {
+				for _, m := range b.w.monitorsOf(t) {
+					if via, ok := vias[m]; ok {
+						passes(priority+1, KindTapSeen, t, fields, flooded, via)
+					}
+				}
 				add(priority, Cookie(KindDivert, t.Num), 0, b.away(t, passFlooded), fields, flooded)
 			} else {
 				add(priority, Cookie(KindTapFlood, t.Num), TableOutput, nil, fields, flooded)
 			}
 		}
 		for monitor, via := range vias {
-			mine, kind, next := t.Action == flowtap.Redirect && t.Dst == monitor, KindDivert, openflow.TableID(0)
-			if mine {
-				kind, next = KindReturn, TableOutput
-			}
+			mine := t.Action == flowtap.Redirect && b.w.leads(t, monitor)
 			for _, fields := range b.floodedFrom(p, withoutTunnel(t.in, mine)) {
-				add(priority, Cookie(kind, t.Num), next, nil, fields, returned, via)
+				if mine {
+					passes(priority, KindReturn, t, fields, returned, via)
+				} else {
+					add(priority, Cookie(KindDivert, t.Num), 0, nil, fields, returned, via)
+				}
 			}
 		}
 	}
@@ -287,7 +324,8 @@ func (b *builder) floodedFrom(p *Port, cubes []flowtap.Cube) (all [][]openflow.M
 }
 
 // backTo accepts, at an entrance, what was flooded: it goes to those targets of the entrance's
-// monitor whose contracts have it. Destinations that nobody bears are behind the gateway, if there
+// monitor whose contracts have it. Where they lead to a spread pool, whether it chooses this monitor is
+// found out at the target (floodedTo). Destinations that nobody bears are behind the gateway, if there
 // is one (received).
 func (b *builder) backTo(id string) {
 	for entrance, here := range b.w.entrances(id, b.n.ID) {
@@ -296,7 +334,7 @@ func (b *builder) backTo(id string) {
 		actions := []openflow.Action{set(RegSeenBy, b.w.labels[MonitorLabel(monitor)]|seenVia), set(RegOrigin, originReturned),
 			openflow.ApplyGroup{ID: openflow.GroupID(groupBackLocal + via)}, openflow.ApplyGroup{ID: openflow.GroupID(groupBackRemote + via)}}
 		for _, p := range b.w.divertees(id, monitor) {
-			r := returner{b, p, entrance, []openflow.MatchField{inPort(here), reg(RegNetwork, b.w.labels[NetworkLabel(p.Network)])}}
+			r := b.returner(p, entrance, here)
 			for _, t := range b.inForceIn(p) {
 				if !r.mine(t) {
 					continue
@@ -327,7 +365,7 @@ func (b *builder) back(priority uint16, t *Tap, actions []openflow.Action, field
 func (w *World) divertees(network, monitor string) (ps []*Port) {
 	for _, id := range sortedKeys(w.diverted[network][monitor]) {
 		for _, t := range w.tapsBySrc[id] {
-			if t.Dst == monitor && len(t.in) > 0 && w.diverts(t) {
+			if w.leads(t, monitor) && len(t.in) > 0 && w.diverts(t) {
 				ps = append(ps, w.ports[id])
 				break
 			}

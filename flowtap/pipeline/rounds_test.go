@@ -21,6 +21,9 @@ func snapshot(w *World) *World {
 	for _, id := range w.Ports() {
 		c.PutPort(*w.Port(id))
 	}
+	for _, id := range w.Pools() {
+		c.PutPool(*w.Pool(id))
+	}
 	for _, id := range w.Taps() {
 		c.PutTap(id, w.Tap(id).Num, w.Tap(id).Tap)
 	}

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/flowtap/flowtap/flowtap"
 )
@@ -24,23 +25,35 @@ func TapTunnels(w *World, id string) []Tunnel {
 	if t == nil || !t.Enabled {
 		return nil
 	}
-	dst := w.ports[t.Dst]
+	var ts []Tunnel
+	for _, m := range w.monitorsOf(t) {
+		for _, tunnel := range w.tunnelsTo(t, m) {
+			if !slices.Contains(ts, tunnel) {
+				ts = append(ts, tunnel)
+			}
+		}
+	}
+	return ts
+}
+
+// tunnelsTo gives the tunnels by way of one of a contract's monitors.
+func (w *World) tunnelsTo(t *Tap, monitor string) (ts []Tunnel) {
+	dst := w.ports[monitor]
 	if dst == nil || dst.Status.Node == "" {
 		return nil
 	}
-	var ts []Tunnel
 	for _, n := range w.nodesOfTap(t) {
 		if n != dst.Status.Node {
 			ts = append(ts, Tunnel{n, dst.Status.Node})
 		}
 	}
-	return append(ts, w.waysBack(t)...)
+	return append(ts, w.waysBack(t, monitor)...)
 }
 
-// waysBack gives the tunnels that frames of a redirect take from where the monitor gives them back:
+// waysBack gives the tunnels that frames of a redirect take from where a monitor gives them back:
 // to anywhere in the network.
-func (w *World) waysBack(t *Tap) (ts []Tunnel) {
-	src, entrance := w.ports[t.Src], w.ports[w.entranceOf(t.Dst)]
+func (w *World) waysBack(t *Tap, monitor string) (ts []Tunnel) {
+	src, entrance := w.ports[t.Src], w.ports[w.entranceOf(monitor)]
 	if t.Action != flowtap.Redirect || src == nil || entrance == nil || entrance.Status.Node == "" {
 		return nil
 	}
@@ -58,6 +71,19 @@ func TapNodes(w *World, id string) []string {
 	if t == nil {
 		return nil
 	}
+	nodes := w.nodesConcerned(t)
+	for _, m := range w.monitorsOf(t) {
+		for _, n := range w.nodesOfMonitor(m) {
+			if !slices.Contains(nodes, n) {
+				nodes = append(nodes, n)
+			}
+		}
+	}
+	return nodes
+}
+
+// nodesConcerned gives the nodes of a contract but for its monitors'.
+func (w *World) nodesConcerned(t *Tap) []string {
 	nodes := w.nodesOfTap(t)
 	if src := w.ports[t.Src]; src != nil && t.Action == flowtap.Redirect {
 		for _, n := range w.nodesOfNetwork(src.Network) {
@@ -66,7 +92,12 @@ func TapNodes(w *World, id string) []string {
 			}
 		}
 	}
-	for _, id := range []string{t.Dst, w.entranceOf(t.Dst)} {
+	return nodes
+}
+
+// nodesOfMonitor gives where a monitor is, and where it gives frames back.
+func (w *World) nodesOfMonitor(monitor string) (nodes []string) {
+	for _, id := range []string{monitor, w.entranceOf(monitor)} {
 		if p := w.ports[id]; p != nil && p.Status.Node != "" && !slices.Contains(nodes, p.Status.Node) {
 			nodes = append(nodes, p.Status.Node)
 		}
@@ -151,24 +182,27 @@ func State(w *World, id string, was string, h Health) flowtap.TapStatus {
 	if t == nil {
 		return flowtap.TapStatus{}
 	}
-	src, dst := w.ports[t.Src], w.ports[t.Dst]
+	src := w.ports[t.Src]
 	var st flowtap.TapStatus
 	if src != nil {
 		st.SrcNode = src.Status.Node
 	}
-	if dst != nil {
+	if dst := w.ports[t.Dst]; dst != nil {
 		st.DstNode = dst.Status.Node
 	}
 	if !t.Enabled {
 		st.State = flowtap.TapDisabled
 		return st
 	}
-	st.Reason = w.obstacle(t, src, dst, h)
+	var partly bool
+	st.Reason, partly = w.obstacle(t, src, h)
 	switch {
 	case PassesUnmonitored(w, id):
 		st.State, st.Reason = flowtap.TapDegraded, fmt.Sprintf("monitor %s cannot be reached; the flow passes unmonitored, since fail_mode is open", t.Dst)
 	case st.Reason == "":
 		st.State = flowtap.TapActive
+	case partly && !strings.HasPrefix(st.Reason, Applying):
+		st.State = flowtap.TapDegraded
 	case was == flowtap.TapActive || was == flowtap.TapDegraded:
 		st.State = flowtap.TapDegraded
 	default:
@@ -177,41 +211,79 @@ func State(w *World, id string, was string, h Health) flowtap.TapStatus {
 	return st
 }
 
-func (w *World) obstacle(t *Tap, src, dst *Port, h Health) string {
+// obstacle says why a contract is not in force, or not wholly: partly, where some members of its pool
+// serve and others do not.
+func (w *World) obstacle(t *Tap, src *Port, h Health) (reason string, partly bool) {
 	if src == nil || src.Status.Node == "" {
-		return fmt.Sprintf("port %s is on no switch", t.Src)
+		return fmt.Sprintf("port %s is on no switch", t.Src), false
 	}
-	if dst == nil || dst.Status.Node == "" {
-		return fmt.Sprintf("monitor %s is on no switch", t.Dst)
+	if src.Status.LinkDown() {
+		return fmt.Sprintf("port %s is down", t.Src), false
 	}
-	if t.Action == flowtap.Redirect {
-		e := w.entranceOf(t.Dst)
+	if m, unfit := w.unfit(t); unfit {
+		return w.unfitness(t, m, src), false
+	}
+	for _, n := range w.nodesConcerned(t) {
+		if w.nodes[n] != nil && !h.Up(n) {
+			return fmt.Sprintf("node %s is not connected", n), false
+		}
+	}
+	if t.DstPool == "" {
+		return w.obstacleTo(t, t.Dst, h), false
+	}
+	pool := w.pools[t.DstPool]
+	if pool == nil {
+		return fmt.Sprintf("pool %s is gone", t.DstPool), false
+	}
+	serving := 0
+	for _, m := range pool.Members {
+		if o := w.obstacleTo(t, m.Port, h); o == "" {
+			serving++
+		} else if reason == "" {
+			reason = o
+		}
+	}
+	if reason == "" {
+		return "", false
+	}
+	return fmt.Sprintf("%s (%d of %d members of pool %s serve)", reason, serving, len(pool.Members), pool.ID), serving > 0
+}
+
+// unfitness says why a contract cannot lead to a monitor that gives frames back.
+func (w *World) unfitness(t *Tap, monitor string, src *Port) string {
+	e := w.entranceOf(monitor)
+	if t.DstPool != "" && w.spreadOf(t) == nil {
+		return fmt.Sprintf("monitor %s gives frames back, so pool %s cannot have copies sent to it", monitor, t.DstPool)
+	}
+	if w.monitorAt(e) != monitor {
+		return fmt.Sprintf("port %s is where monitor %s gives frames back; another monitor cannot", e, w.monitorAt(e))
+	}
+	return fmt.Sprintf("monitor %s gives frames of network %s back, and cannot tell those of network %s from them without a tag",
+		monitor, w.networkAt(e), src.Network)
+}
+
+// obstacleTo says why a contract's frames cannot reach one of its monitors, and come back.
+func (w *World) obstacleTo(t *Tap, monitor string, h Health) string {
+	if dst := w.ports[monitor]; dst == nil || dst.Status.Node == "" {
+		return fmt.Sprintf("monitor %s is on no switch", monitor)
+	}
+	if e := w.entranceOf(monitor); t.Action == flowtap.Redirect {
 		switch p := w.ports[e]; {
 		case p == nil || p.Status.Node == "":
 			return fmt.Sprintf("return port %s is on no switch", e)
-		case e != t.Dst && p.Status.LinkDown():
+		case e != monitor && p.Status.LinkDown():
 			return fmt.Sprintf("return port %s is down", e)
 		}
 	}
-	if src.Status.LinkDown() {
-		return fmt.Sprintf("port %s is down", t.Src)
+	if w.ports[monitor].Status.LinkDown() {
+		return fmt.Sprintf("monitor %s's port is down", monitor)
 	}
-	if dst.Status.LinkDown() {
-		return fmt.Sprintf("monitor %s's port is down", t.Dst)
-	}
-	if e := w.entranceOf(t.Dst); w.networkAt(e) != "" && w.monitorAt(e) != t.Dst {
-		return fmt.Sprintf("port %s is where monitor %s gives frames back; another monitor cannot", e, w.monitorAt(e))
-	}
-	if !w.suits(t) {
-		return fmt.Sprintf("monitor %s gives frames of network %s back, and cannot tell those of network %s from them without a tag",
-			t.Dst, w.networkAt(w.entranceOf(t.Dst)), src.Network)
-	}
-	for _, n := range TapNodes(w, t.ID) {
+	for _, n := range w.nodesOfMonitor(monitor) {
 		if w.nodes[n] != nil && !h.Up(n) {
 			return fmt.Sprintf("node %s is not connected", n)
 		}
 	}
-	for _, tunnel := range TapTunnels(w, t.ID) {
+	for _, tunnel := range w.tunnelsTo(t, monitor) {
 		if w.nodes[tunnel.From] == nil || w.nodes[tunnel.To] == nil {
 			continue
 		}

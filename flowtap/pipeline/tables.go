@@ -18,6 +18,9 @@ const (
 	TableFlood    openflow.TableID = 50 // contracts on flooded frames, once a destination
 	TableTapIn    openflow.TableID = 60 // contracts on frames that a target receives
 	TableEncap    openflow.TableID = 70 // label and send through the tunnel
+	TableSpread   openflow.TableID = 75 // hash: which slice of a spread pool
+	TableSlice    openflow.TableID = 77 // which member that is
+	TableGive     openflow.TableID = 79 // what it gets of the frame
 	TableDeliver  openflow.TableID = 80 // copies to a local monitor
 	TableOutput   openflow.TableID = 90 // to the port in reg1, never to the frame's own sender
 )
@@ -46,6 +49,9 @@ const (
 	originAnswer   = 5 // by a monitor in an endpoint's name, to a destination that is known
 	originDone     = 6 // given back, past all contracts, to a destination that is known
 	originBehind   = 7 // given back, past all contracts, to a destination behind the gateway
+	// originAccepted is added to what RegOrigin becomes in the next table, which takes it off: a frame
+	// was given back by the member of a spread pool that it was sent to.
+	originAccepted = 8
 )
 
 // RegSeenBy holds the label of the destination that a frame was at, in its low bits. Where the
@@ -87,11 +93,11 @@ var Tables = []Table{
 	{ID: TableComeback, Name: "comeback", Context: []openflow.Field{RegNetwork, openflow.FieldEthSrc},
 		Next: []openflow.TableID{TableReturn}, Miss: "return"},
 	{ID: TableReturn, Name: "return", Context: []openflow.Field{RegNetwork, openflow.FieldInPort}, Contract: true,
-		Next: []openflow.TableID{TableReturnIn, TableForward}, Miss: "return-in"},
-	{ID: TableReturnIn, Name: "return-in", Context: []openflow.Field{RegNetwork, openflow.FieldInPort}, Contract: true,
-		Next: []openflow.TableID{TableAnswer, TableForward}, Resubmits: []openflow.TableID{TableTapIn}, Miss: "answer"},
-	{ID: TableAnswer, Name: "answer", Context: []openflow.Field{RegNetwork, openflow.FieldInPort}, Contract: true,
-		Next: []openflow.TableID{TableForward}, Miss: "drop: not redirected"},
+		Next: []openflow.TableID{TableReturnIn, TableForward}, Resubmits: []openflow.TableID{TableSpread}, Miss: "return-in"},
+	{ID: TableReturnIn, Name: "return-in", Context: []openflow.Field{RegNetwork, RegOrigin, openflow.FieldInPort}, Contract: true,
+		Next: []openflow.TableID{TableAnswer, TableForward}, Resubmits: []openflow.TableID{TableTapIn, TableSpread}, Miss: "answer"},
+	{ID: TableAnswer, Name: "answer", Context: []openflow.Field{RegNetwork, RegOrigin, openflow.FieldInPort}, Contract: true,
+		Next: []openflow.TableID{TableForward}, Resubmits: []openflow.TableID{TableSpread}, Miss: "drop: not redirected"},
 	{ID: TableGuard, Name: "guard", Context: []openflow.Field{openflow.FieldInPort, RegNetwork, RegClaims}, Contract: true,
 		Next: []openflow.TableID{TableAddress}, Miss: "drop: spoofed"},
 	{ID: TableAddress, Name: "address", Context: []openflow.Field{openflow.FieldInPort, RegNetwork, RegClaims}, Contract: true,
@@ -99,14 +105,17 @@ var Tables = []Table{
 	{ID: TableTarget, Name: "target", Context: []openflow.Field{openflow.FieldInPort, RegNetwork, RegClaims}, Contract: true,
 		Next: []openflow.TableID{TableTapOut, TableForward}, Miss: "drop: spoofed"},
 	{ID: TableTapOut, Name: "tap-out", Context: []openflow.Field{openflow.FieldInPort}, Contract: true,
-		Next: []openflow.TableID{TableForward}, Resubmits: []openflow.TableID{TableForward}, Miss: "forward"},
+		Next: []openflow.TableID{TableForward}, Resubmits: []openflow.TableID{TableForward, TableSpread}, Miss: "forward"},
 	{ID: TableForward, Name: "forward", Context: []openflow.Field{RegNetwork, RegOrigin, RegSeenBy, RegSender, openflow.FieldInPort, openflow.FieldEthDst, openflow.FieldPktMark},
 		Next: []openflow.TableID{TableTapIn, TableEncap, TableOutput}, Resubmits: []openflow.TableID{TableFlood, TableTapIn, TableEncap, TableOutput}, Miss: "drop: not this node's network"},
 	{ID: TableFlood, Name: "flood", Context: []openflow.Field{RegNetwork, RegSeenBy, RegSender, RegCopied, RegStage, RegTarget, openflow.FieldInPort}, Contract: true,
-		Miss: "no copy"},
+		Resubmits: []openflow.TableID{TableSpread}, Miss: "no copy"},
 	{ID: TableTapIn, Name: "tap-in", Context: []openflow.Field{RegOut, RegSeenBy, RegOrigin, openflow.FieldInPort}, Contract: true,
-		Next: []openflow.TableID{TableOutput}, Resubmits: []openflow.TableID{TableOutput}, Miss: "output"},
+		Next: []openflow.TableID{TableOutput}, Resubmits: []openflow.TableID{TableOutput, TableSpread}, Miss: "output"},
 	{ID: TableEncap, Name: "encap", Context: []openflow.Field{RegNetwork, RegSeenBy, RegSender, RegOrigin}, Miss: "drop"},
+	{ID: TableSpread, Name: "spread", Next: []openflow.TableID{TableSlice}},
+	{ID: TableSlice, Name: "slice", Context: []openflow.Field{RegPool}, Next: []openflow.TableID{TableGive}, Miss: "give to nobody"},
+	{ID: TableGive, Name: "give", Context: []openflow.Field{RegPool, RegHow, RegSeenBy, RegNetwork}, Resubmits: []openflow.TableID{TableForward, TableOutput}, Miss: "nothing"},
 	{ID: TableDeliver, Name: "deliver", Context: []openflow.Field{RegDeliver}, Miss: "drop"},
 	{ID: TableOutput, Name: "output", Context: []openflow.Field{RegOut, RegSender, openflow.FieldEthSrc}, Miss: "drop"},
 }

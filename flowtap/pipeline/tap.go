@@ -9,7 +9,7 @@ import (
 // tap is a contract's flows at its target: copies of what the target sends, made where it is
 // attached, and of what is delivered to it alone. Flooded frames are in flood.go.
 func (b *builder) tap(t *Tap) {
-	p, label := b.w.ports[t.Src], b.w.labels[MonitorLabel(t.Dst)]
+	p, label := b.w.ports[t.Src], b.w.labelOf(t.leadsTo())
 	if p == nil || !b.w.inForce(t) {
 		return
 	}
@@ -17,12 +17,16 @@ func (b *builder) tap(t *Tap) {
 	if here == 0 {
 		return
 	}
-	toMonitor := b.tagged(p.Network, t.Dst, true, openflow.ApplyGroup{ID: copyGroup(label)})
+	if pool := b.w.spreadOf(t); pool != nil {
+		b.tapSpread(p, here, t, pool)
+		return
+	}
+	toMonitor := b.copies(t)
 	if t.Action == flowtap.Redirect {
 		b.divert(p, here, t)
 		return
 	}
-	if b.w.labels[SeenLabel(p.Network, t.Dst)] != 0 {
+	if b.w.labels[SeenLabel(p.Network, t.leadsTo())] != 0 {
 		for _, c := range t.out {
 			for _, m := range b.sent(p, here, c) {
 				b.flow(openflow.Flow{Table: TableTapOut, Priority: tapPriority(t.Priority), Cookie: Cookie(KindTap, t.Num), Match: m,
@@ -32,8 +36,10 @@ func (b *builder) tap(t *Tap) {
 	}
 	for _, c := range t.in {
 		for _, m := range b.received(p, here, c) {
-			if seen, ok := conjunction(m, []openflow.MatchField{seenBy(label)}); ok {
-				b.flow(openflow.Flow{Table: TableTapIn, Priority: tapPriority(t.Priority) + 1, Cookie: Cookie(KindTapSeen, t.Num), Match: seen, Goto: TableOutput})
+			for _, s := range b.seen(t) {
+				if seen, ok := conjunction(m, []openflow.MatchField{seenBy(s.label)}); ok {
+					b.flow(openflow.Flow{Table: TableTapIn, Priority: tapPriority(t.Priority) + 1, Cookie: Cookie(s.kind, t.Num), Match: seen, Apply: s.rest, Goto: TableOutput})
+				}
 			}
 			b.flow(openflow.Flow{Table: TableTapIn, Priority: tapPriority(t.Priority), Cookie: Cookie(KindTap, t.Num), Match: m,
 				Apply: toMonitor, Goto: TableOutput})

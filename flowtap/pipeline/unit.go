@@ -29,6 +29,7 @@ const (
 	UnitFlood                      // a network's flooding and the order in which contracts on it are looked up
 	UnitTarget                     // a port's contracts on flooded frames, as far as decided for it alone
 	UnitReturn                     // what comes back from monitors of a port's redirects, and what is flooded to it
+	UnitPool                       // a pool's group of copies, or its slices
 	UnitCube                       // contracts on flooded frames that are decided together: network/monitor/match
 )
 
@@ -38,6 +39,9 @@ func (w *World) Units() []Unit {
 	us = append(us, Unit{Kind: UnitBase})
 	for _, id := range sortedKeys(w.networks) {
 		us = append(us, Unit{UnitNetwork, id}, Unit{UnitFlood, id})
+	}
+	for _, id := range sortedKeys(w.pools) {
+		us = append(us, Unit{UnitPool, id})
 	}
 	for _, id := range sortedKeys(w.ports) {
 		us = append(us, w.unitOfPort(id))
@@ -96,16 +100,22 @@ func (w *World) unitsOfOne(p *Port) []Unit {
 			us = append(us, w.unitsOfTransit(monitor)...)
 		}
 		if p.Tag == topology.TagVLAN {
-			for id, t := range w.tapsByDst[p.ID] {
+			for id, t := range w.tapsTo(p.ID) {
 				us = append(append(us, Unit{UnitTap, id}, Unit{UnitPort, t.Src}, Unit{UnitReturn, t.Src}), w.unitsOfFloods(w.networkOf(t))...)
 			}
+		}
+		for pool := range w.poolsOf[p.ID] {
+			us = append(us, Unit{UnitPool, pool})
 		}
 	}
 	us = append(us, w.unitsNaming(p.ID)...)
 	for id, t := range w.tapsBySrc[p.ID] {
-		us = append(us, Unit{UnitTap, id}, Unit{UnitMonitor, t.Dst})
-		if len(w.diverted[p.Network][t.Dst]) == 1 { // the first or last redirect of the network there
-			us = append(us, w.unitsOfTransit(t.Dst)...)
+		us = append(us, Unit{UnitTap, id})
+		us = append(us, w.unitsOfMonitors(t)...)
+		for _, m := range w.monitorsOf(t) {
+			if len(w.diverted[p.Network][m]) == 1 { // the first or last redirect of the network there
+				us = append(us, w.unitsOfTransit(m)...)
+			}
 		}
 	}
 	for _, a := range p.uses() {
@@ -122,7 +132,7 @@ func (w *World) unitsOfOne(p *Port) []Unit {
 	for id, m := range w.members[p.Network] {
 		us = append(us, Unit{UnitPort, id})
 		for _, t := range w.tapsBySrc[m.ID] {
-			us = append(us, Unit{UnitMonitor, t.Dst})
+			us = append(us, w.unitsOfMonitors(t)...)
 		}
 	}
 	return us
@@ -151,7 +161,21 @@ func (w *World) alone(p *Port) bool {
 }
 
 func (w *World) unitsOfTap(t *Tap) []Unit {
-	return []Unit{{UnitTap, t.ID}, {UnitPort, t.Src}, {UnitMonitor, t.Dst}, {UnitReturn, t.Src}}
+	return append(w.unitsOfMonitors(t), Unit{UnitTap, t.ID}, Unit{UnitPort, t.Src}, Unit{UnitReturn, t.Src})
+}
+
+// unitsOfMonitors gives the ways to a contract's monitors.
+func (w *World) unitsOfMonitors(t *Tap) (us []Unit) {
+	for _, m := range w.monitorsOf(t) {
+		us = append(us, Unit{UnitMonitor, m})
+		for pool := range w.poolsOf[m] { // which serve depends on what their networks need
+			us = append(us, Unit{UnitPool, pool})
+		}
+	}
+	if t.DstPool != "" {
+		us = append(us, Unit{UnitPool, t.DstPool})
+	}
+	return us
 }
 
 func (w *World) networkOf(t *Tap) string {
@@ -166,8 +190,11 @@ func (w *World) unitsOfLabel(key string) []Unit {
 	switch kind {
 	case "dst":
 		us := []Unit{{UnitMonitor, rest}}
-		for id, t := range w.tapsByDst[rest] {
+		for id, t := range w.tapsTo(rest) {
 			us = append(us, Unit{UnitTap, id}, Unit{UnitPort, t.Src}, Unit{UnitReturn, t.Src})
+		}
+		for pool := range w.poolsOf[rest] {
+			us = append(us, Unit{UnitPool, pool})
 		}
 		us = append(us, w.unitsOfTransit(rest)...)
 		for network := range w.tapped[rest] {
@@ -176,10 +203,7 @@ func (w *World) unitsOfLabel(key string) []Unit {
 		}
 		return us
 	case "net":
-		us := append(w.unitsOfFloods(rest), Unit{UnitNetwork, rest})
-		for id := range w.members[rest] {
-			us = append(us, Unit{UnitPort, id}, Unit{UnitReturn, id})
-		}
+		us := w.unitsOfNetwork(rest)
 		for monitor := range w.diverted[rest] {
 			us = append(us, Unit{UnitMonitor, w.entranceOf(monitor)})
 		}
@@ -192,12 +216,21 @@ func (w *World) unitsOfLabel(key string) []Unit {
 			}
 		}
 		return us
+	case "pool":
+		return w.unitsOfPool(rest)
 	case "via":
 		network, monitor, _ := strings.Cut(rest, "/")
-		return append(w.unitsOfTransit(monitor), w.unitsOfNetwork(network)...)
+		us := append(w.unitsOfTransit(monitor), w.unitsOfNetwork(network)...)
+		for pool := range w.poolsOf[monitor] {
+			us = append(us, Unit{UnitPool, pool})
+		}
+		return us
 	default: // seen/network/monitor
 		network, monitor, _ := strings.Cut(rest, "/")
 		us := []Unit{{UnitNetwork, network}}
+		for pool := range w.poolsOf[monitor] {
+			us = append(us, Unit{UnitPool, pool})
+		}
 		for id, t := range w.tapsByDst[monitor] {
 			if w.networkOf(t) == network {
 				us = append(us, Unit{UnitTap, id}, Unit{UnitPort, t.Src})

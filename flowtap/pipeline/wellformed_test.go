@@ -167,8 +167,9 @@ func bands(f openflow.Flow) error {
 		TableTarget:  {guardOwn, guardClaim, guardRest},
 		TableTapOut:  {prioMiss}, TableForward: {prioReturned, prioFlooded, prioUnicast, prioMulticast, prioUnknownGW, prioUnknown},
 		TableFlood: {floodSkip, floodSender}, TableTapIn: {prioSeenAll, prioOwn, bandFlooded, prioReturnedMiss, prioMiss}, TableEncap: {prioClassify, prioUnknown + 2, prioUnknown + 3, prioUnknown + 4},
-		TableComeback: {prioClassify, prioMiss}, TableReturn: {prioKnown, prioToSelf, prioMiss}, TableReturnIn: {prioKnown, prioMiss},
-		TableAnswer:  {prioMiss},
+		TableComeback: {prioClassify, prioMiss}, TableReturn: {prioKnown, prioToSelf, prioMiss}, TableReturnIn: {prioAccepted, prioKnown, prioMiss},
+		TableAnswer: {prioAccepted, prioMiss},
+		TableSpread: {prioMiss}, TableSlice: {prioClassify, prioMiss}, TableGive: {giveSeen, giveTo, prioMiss},
 		TableDeliver: {prioClassify}, TableOutput: {prioClassify, prioMiss},
 	}[f.Table]
 	switch {

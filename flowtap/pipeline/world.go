@@ -20,20 +20,22 @@ type World struct {
 	networks map[string]*Network
 	ports    map[string]*Port
 	taps     map[string]*Tap
+	pools    map[string]*Pool
 	labels   map[string]uint32
 	missing  map[string]bool // label keys needed and not yet numbered
 
 	members    map[string]map[string]*Port // ports by network
 	tapsBySrc  map[string]map[string]*Tap
-	tapsByDst  map[string]map[string]*Tap
+	tapsByDst  map[string]map[string]*Tap           // by destination (leadsTo)
+	poolsOf    map[string]map[string]*Pool          // by member
 	naming     map[string]map[string]*Tap           // taps whose match names a port as in_port
 	at         map[spot]map[string]*Port            // ports by node and port number
 	present    map[presence]map[string]*Port        // members by network and node
 	using      map[address]map[string]*Port         // members by an address declared or learned
 	holds      map[string]*hold                     // by target: what its contracts have put into the next three
 	floods     map[string]*flood                    // by network
-	seen       map[string]map[string]int            // contracts on sent frames, by network and monitor
-	tapped     map[string]map[string]int            // contracts, by monitor and network
+	seen       map[string]map[string]int            // contracts on sent frames, by network and monitor or copy pool
+	tapped     map[string]map[string]int            // contracts, by monitor or pool, and network
 	arms       map[string]map[string]bool           // monitors, by the port they give frames back by
 	diverted   map[string]map[string]map[string]int // redirects, by network, monitor and target
 	divertedTo map[string]map[string]int            // redirects, by monitor and network
@@ -88,7 +90,7 @@ type Tap struct {
 func NewWorld() *World {
 	return &World{
 		nodes: map[string]*Node{}, networks: map[string]*Network{}, ports: map[string]*Port{},
-		taps: map[string]*Tap{}, labels: map[string]uint32{}, missing: map[string]bool{},
+		taps: map[string]*Tap{}, pools: map[string]*Pool{}, poolsOf: map[string]map[string]*Pool{}, labels: map[string]uint32{}, missing: map[string]bool{},
 		members: map[string]map[string]*Port{}, tapsBySrc: map[string]map[string]*Tap{},
 		tapsByDst: map[string]map[string]*Tap{}, naming: map[string]map[string]*Tap{},
 		at: map[spot]map[string]*Port{}, present: map[presence]map[string]*Port{},
@@ -128,7 +130,7 @@ func (w *World) TapsOf(port string) []string {
 	for id, t := range w.tapsBySrc[port] {
 		both[id] = t
 	}
-	for id, t := range w.tapsByDst[port] {
+	for id, t := range w.tapsTo(port) {
 		both[id] = t
 	}
 	return sortedKeys(both)
@@ -217,7 +219,7 @@ func (w *World) PutPort(p Port) []Unit {
 	if p.Kind == topology.KindMonitor {
 		w.need(MonitorLabel(p.ID))
 		addTo(w.arms, p.entrance(), p.ID, true)
-		for _, t := range w.tapsByDst[p.ID] {
+		for _, t := range w.tapsTo(p.ID) {
 			w.needSeen(t)
 		}
 	} else {
@@ -274,7 +276,7 @@ func (w *World) PutTap(id string, num uint32, tap flowtap.Tap) []Unit {
 	return append(units, w.withTarget(t, func() {
 		w.taps[id] = t
 		addTo(w.tapsBySrc, tap.Src, id, t)
-		addTo(w.tapsByDst, tap.Dst, id, t)
+		addTo(w.tapsByDst, t.leadsTo(), id, t)
 		for _, c := range slices.Concat(t.out, t.in) {
 			for _, named := range []string{c.InPort, c.ToPort} {
 				if named != "" {
@@ -295,7 +297,7 @@ func (w *World) DeleteTap(id string) []Unit {
 	return w.withTarget(t, func() {
 		delete(w.taps, id)
 		removeFrom(w.tapsBySrc, t.Src, id)
-		removeFrom(w.tapsByDst, t.Dst, id)
+		removeFrom(w.tapsByDst, t.leadsTo(), id)
 		for _, c := range slices.Concat(t.out, t.in) {
 			removeFrom(w.naming, c.InPort, id)
 			removeFrom(w.naming, c.ToPort, id)
@@ -312,16 +314,27 @@ func (w *World) withTarget(t *Tap, change func()) (units []Unit) {
 	}
 	crowded := w.crowds(p)
 	units = append(w.unitsOfTap(t), w.unitsOfFlood(p)...)
-	was, diverted := w.seen[p.Network][t.Dst] > 0, len(w.diverted[p.Network][t.Dst]) > 0
-	transit := w.unitsOfTransit(t.Dst)
+	monitors := w.monitorsOf(t)
+	seen, diverted, transit := map[string]bool{}, map[string]bool{}, map[string][]Unit{}
+	for _, d := range append(monitors, t.leadsTo()) {
+		seen[d], diverted[d], transit[d] = w.seen[p.Network][d] > 0, len(w.diverted[p.Network][d]) > 0, w.unitsOfTransit(d)
+	}
 	w.unindex(p.ID)
 	change()
 	w.index(p)
-	if is := w.seen[p.Network][t.Dst] > 0; is != was {
-		units = append(units, Unit{UnitNetwork, p.Network})
-	}
-	if is := len(w.diverted[p.Network][t.Dst]) > 0; is != diverted {
-		units = append(append(units, transit...), w.unitsOfTransit(t.Dst)...)
+	for d := range seen {
+		is, diverts := w.seen[p.Network][d] > 0, len(w.diverted[p.Network][d]) > 0
+		if is != seen[d] {
+			units = append(units, Unit{UnitNetwork, p.Network})
+		}
+		if diverts != diverted[d] {
+			units = append(append(units, transit[d]...), w.unitsOfTransit(d)...)
+		}
+		if is != seen[d] || diverts != diverted[d] {
+			for pool := range w.poolsOf[d] {
+				units = append(units, Unit{UnitPool, pool})
+			}
+		}
 	}
 	if t.Action == flowtap.Redirect {
 		units = append(append(units, Unit{UnitNetwork, p.Network}), w.unitsOfAnonymous(p.Network)...)
@@ -356,13 +369,26 @@ func (w *World) needSeen(t *Tap) {
 	case p == nil || !t.Enabled:
 		return
 	case t.Action == flowtap.Redirect:
-		w.need(ViaLabel(p.Network, t.Dst))
+		for _, m := range w.monitorsOf(t) {
+			w.need(ViaLabel(p.Network, m))
+		}
 	case len(t.out) > 0:
-		w.need(SeenLabel(p.Network, t.Dst))
+		for _, d := range w.marks(t) {
+			w.need(SeenLabel(p.Network, d))
+		}
 	}
-	if w.tags(t.Dst) {
+	if slices.ContainsFunc(w.monitorsOf(t), w.tags) {
 		w.need(VLANKey(p.Network))
 	}
+}
+
+// marks gives what frames that a contract copies where they are sent may be marked with: its
+// monitor, its copy pool, or a member of its spread pool.
+func (w *World) marks(t *Tap) []string {
+	if w.spreadOf(t) != nil {
+		return w.monitorsOf(t)
+	}
+	return []string{t.leadsTo()}
 }
 
 // newTap resolves a contract into cubes.

@@ -46,7 +46,7 @@ class World:
             self.api.wait_state("nodes", name, "connected", timeout=WAIT)
 
     def reset(self):
-        """Delete every tap, port and network, and stop every VM; start flowtapd if it is gone."""
+        """Delete every tap, pool, port and network, and stop every VM; start flowtapd if it is gone."""
         self.lab.heal()
         if not self.flowtapd.running:
             self.start()
@@ -67,7 +67,7 @@ class World:
         """Everything about the state, for a failed check."""
         parts = [self.lab.report()]
         with contextlib.suppress(Exception):
-            for collection in ("nodes", "ports", "taps"):
+            for collection in ("nodes", "ports", "pools", "taps"):
                 parts.append(f"--- {collection}\n" + "".join(f"{item}\n" for item in self.api.list(collection)))
         parts.append(f"--- flowtapd's log\n{self.flowtapd.tail()}")
         return "".join(parts)
@@ -161,16 +161,24 @@ class World:
                 at[b].wait_until(lambda f: f == probe, 0.1)
             at.settle(quiet=0.02)
 
+    def pool(self, id, mode, *members, weights=()):
+        """A pool of monitors; without weights each has 1."""
+        weights = weights or [1] * len(members)
+        self.api.create("pools", {"id": id, "mode": mode, "members": [{"port": m.name, "weight": n} for m, n in zip(members, weights)]})
+        return id
+
     # Taps
 
     def tap(self, src, dst, match=None, direction="both", wait=WAIT, state="active", until_active=False, **fields):
         """POST a tap, wait until it is in the state, return its id. NotReady when it is not.
 
+        dst is a monitor, or the id of a pool.
+
         until_active: poll the tap's status instead of waiting in the POST, as a script would.
         """
         self._taps += 1
         id = fields.pop("id", f"t{self._taps}")
-        body = dict({"id": id, "src": src.name, "dst": dst.name, "direction": direction, "action": "forward"}, **fields)
+        body = dict({"id": id, "src": src.name, **({"dst_pool": dst} if isinstance(dst, str) else {"dst": dst.name}), "direction": direction, "action": "forward"}, **fields)
         if match is not None:
             body["match"] = match
         got = self.api.create("taps", body, wait=None if until_active else wait)

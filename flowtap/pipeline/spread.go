@@ -1,0 +1,158 @@
+package pipeline
+
+import (
+	"github.com/flowtap/flowtap/flowtap"
+	"github.com/flowtap/flowtap/openflow"
+	"github.com/flowtap/flowtap/topology"
+)
+
+// A contract that leads to a spread pool resubmits to spread, which hashes the frame; slice finds the
+// member whose slice that is, and give does with the frame what the contract wants, as RegHow says. So
+// the pool's slices are in one place on each node, whatever the number of contracts.
+//
+// The hash is of IP addresses, protocol and ports (of TCP, UDP and SCTP), of what is not IP of MACs, VLAN
+// id and Ethertype, and symmetric. It leaves the ports out of every fragment, the first one too, so all
+// fragments of a datagram are at one member, though not always the one that has the connection's whole
+// datagrams. Hashing addresses alone would never part those, but all connections between two hosts would be
+// one, and those through a gateway of one client too.
+const spreadBy = openflow.HashSymmetricL3L4UDP
+
+// Registers of spread. They are those of flooding and guard, and free elsewhere; a flood look-up that
+// hits has no use for its RegTarget any more.
+var (
+	RegPool = openflow.FieldReg(7) // label of the pool, with the slice in the upper 8 bits; then of the member chosen
+	RegHow  = openflow.FieldReg(6) // what is to be done; flood: the stage, whose monitor gets a copy if it is chosen
+)
+
+// Values of RegHow; the last four have the label of the monitor that gave the frame back.
+const (
+	howCopy    = 1 << 24  // copy to the member, unless it has the frame, and note it as seen
+	howDivert  = 2 << 24  // send to the member alone; what it gave back is delivered
+	howPass    = 3 << 24  // a flooded frame: deliver it if the member gave it back
+	howSent    = 4 << 24  // return: accept if the member it is
+	howArrives = 5 << 24  // return-in: the same
+	howBehind  = 6 << 24  // return-in: the same, to a destination behind the gateway
+	howAnswers = 7 << 24  // answer: the same
+	howMask    = 15 << 24 // the part that is not a label
+)
+
+// prioAccepted is the priority, above all contracts of return-in and answer, of what spread accepted.
+const prioAccepted = 7100
+
+// Priorities in give.
+const (
+	giveSeen = 110
+	giveTo   = 100
+)
+
+// spread gives the actions by which a frame is put to one member of a pool.
+func (b *builder) spread(p *Pool, how uint32) []openflow.Action {
+	return append([]openflow.Action{set(RegHow, how)}, b.choose(p)...)
+}
+
+func (b *builder) choose(p *Pool) []openflow.Action {
+	return []openflow.Action{set(RegPool, b.w.labels[PoolLabel(p.ID)]), openflow.Resubmit{Port: openflow.PortInPort, Table: TableSpread}}
+}
+
+// spreadBase is the part of spread that does not depend on pools.
+func (b *builder) spreadBase() {
+	c := Cookie(KindBase, 0)
+	b.flow(openflow.Flow{Table: TableSpread, Priority: prioMiss, Cookie: c, Goto: TableSlice, Apply: []openflow.Action{openflow.Multipath{
+		Fields: spreadBy, Algorithm: openflow.LinkModulo, Links: SlicesOfPool, Field: RegPool, Offset: 24, Bits: 8}}})
+	// Nobody serves.
+	b.flow(openflow.Flow{Table: TableSlice, Priority: prioMiss, Cookie: c, Apply: []openflow.Action{set(RegPool, 0)}, Goto: TableGive})
+	// Not accepted: whose frame it is was said before.
+	b.flow(openflow.Flow{Table: TableGive, Priority: prioMiss, Cookie: c, Match: match(openflow.UintMask(RegHow, howSent, howMask)),
+		Apply: []openflow.Action{set(RegSender, 0)}})
+	for origin, table := range map[uint32]openflow.TableID{originLocal: TableReturnIn, originDone: TableAnswer, originBehind: TableAnswer} {
+		b.flow(openflow.Flow{Table: table, Priority: prioAccepted, Cookie: c, Match: match(reg(RegOrigin, originAccepted+origin)),
+			Apply: []openflow.Action{set(RegOrigin, origin)}, Goto: TableForward})
+	}
+}
+
+// slices says which member has which slice.
+func (b *builder) slices(p *Pool, label uint32) {
+	for slice, member := range Slices(b.w.serving(p)) {
+		if member == "" {
+			return
+		}
+		b.flow(openflow.Flow{Table: TableSlice, Priority: prioClassify, Cookie: Cookie(KindPool, label), Match: match(reg(RegPool, uint32(slice)<<24|label)),
+			Apply: []openflow.Action{set(RegPool, b.w.labels[MonitorLabel(member)])}, Goto: TableGive})
+	}
+}
+
+// give says what is done with a frame for which a member was chosen.
+func (b *builder) give(p *Port, label uint32) {
+	add := func(priority uint16, how uint32, actions []openflow.Action, more ...openflow.MatchField) {
+		b.flow(openflow.Flow{Table: TableGive, Priority: priority, Cookie: Cookie(KindMonitor, p.Num),
+			Match: match(append(more, reg(RegPool, label), reg(RegHow, how))...), Apply: actions})
+	}
+	to := func(table openflow.TableID) openflow.Action {
+		return openflow.Resubmit{Port: openflow.PortInPort, Table: table}
+	}
+	sends := func(network string, of ...openflow.MatchField) {
+		add(giveTo, howCopy, append(b.copyTo(network, p.ID), set(RegSeenBy, label)), of...)
+		add(giveTo, howDivert, b.copyTo(network, p.ID), of...)
+		add(giveTo, label, b.copyOf(network, p.ID), of...)
+	}
+	if !b.w.tags(p.ID) {
+		sends("")
+	} else {
+		for _, network := range sortedKeys(b.w.tapped[p.ID]) {
+			if n := b.w.labels[NetworkLabel(network)]; n != 0 && b.w.here(network, b.n.ID) && b.w.numbered(network, p.ID) {
+				sends(network, reg(RegNetwork, n))
+			}
+		}
+	}
+	back := reg(RegSeenBy, label|seenVia)
+	add(giveSeen, howCopy, nil, seenBy(label))
+	add(giveSeen, howDivert, []openflow.Action{to(TableOutput)}, back)
+	add(giveSeen, howDivert, nil, reg(RegSeenBy, label))
+	for _, c := range b.w.copyPoolsOf(p.ID) {
+		add(giveSeen, howCopy, nil, seenBy(b.w.labels[PoolLabel(c.ID)]))
+	}
+	add(giveTo, howPass, []openflow.Action{to(TableOutput)}, back)
+	add(giveTo, howSent|label, []openflow.Action{set(RegSeenBy, label|seenVia), set(RegOrigin, originAccepted+originLocal)})
+	add(giveTo, howArrives|label, []openflow.Action{set(RegSeenBy, seenAll), set(RegOrigin, originAccepted+originDone)})
+	add(giveTo, howBehind|label, []openflow.Action{set(RegSeenBy, seenAll), set(RegOrigin, originAccepted+originBehind)})
+	add(giveTo, howAnswers|label, []openflow.Action{set(RegSeenBy, label|seenVia), set(RegOrigin, originAnswer), to(TableForward)})
+}
+
+// spreads reports whether a monitor is a member of spread pools.
+func (w *World) spreads(monitor string) bool {
+	for _, p := range w.poolsOf[monitor] {
+		if p.Mode == topology.PoolSpread {
+			return true
+		}
+	}
+	return false
+}
+
+// tapSpread is the flows of a contract that leads to a spread pool, at its target.
+func (b *builder) tapSpread(p *Port, here openflow.PortNo, t *Tap, pool *Pool) {
+	how, next := uint32(howDivert), [2]openflow.TableID{}
+	if t.Action != flowtap.Redirect {
+		how, next = howCopy, [2]openflow.TableID{TableForward, TableOutput}
+	}
+	actions := b.spread(pool, how)
+	for _, c := range t.out {
+		for _, m := range b.sent(p, here, c) {
+			b.flow(openflow.Flow{Table: TableTapOut, Priority: tapPriority(t.Priority), Cookie: Cookie(KindTap, t.Num), Match: m, Apply: actions, Goto: next[0]})
+		}
+	}
+	for _, c := range t.in {
+		for _, m := range b.received(p, here, c) {
+			// Mostly it is the pool that had a member see the frame: these are for counting.
+			for _, member := range b.w.monitorsOf(t) {
+				label := b.w.labels[MonitorLabel(member)]
+				if label == 0 {
+					continue
+				}
+				if m, ok := conjunction(m, []openflow.MatchField{seenBy(label)}); ok {
+					b.flow(openflow.Flow{Table: TableTapIn, Priority: tapPriority(t.Priority) + 1, Cookie: Cookie(KindTapSeen, t.Num), Match: m, Apply: actions, Goto: next[1]})
+				}
+			}
+			b.flow(openflow.Flow{Table: TableTapIn, Priority: tapPriority(t.Priority), Cookie: Cookie(KindTap, t.Num), Match: m, Apply: actions, Goto: next[1]})
+		}
+	}
+}
