@@ -46,7 +46,7 @@ func (s *sessions) add(ctx context.Context, new *session) bool {
 			return true
 		}
 		s.mu.Unlock()
-		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 		err := old.conn.Barrier(ctx)
 		cancel()
 		if err == nil {
