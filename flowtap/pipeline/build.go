@@ -91,6 +91,7 @@ func (b *builder) base() {
 	parse.Weight, parse.WatchPort, parse.WatchGroup = 1, openflow.PortAny, openflow.GroupAny
 	b.groups = append(b.groups, openflow.Group{ID: groupParse, Type: openflow.GroupTypeSelect, Buckets: []openflow.Bucket{parse}})
 	b.flow(openflow.Flow{Table: TableClassify, Priority: prioMiss, Cookie: c})
+	b.flow(openflow.Flow{Table: TableClassify, Priority: prioNobody, Cookie: c, Match: match(openflow.UintMask(openflow.FieldPktMark, 0, 1<<bitNobody))})
 	b.flow(openflow.Flow{Table: TableSender, Priority: prioMiss, Cookie: c, Goto: TableForward})
 	b.flow(openflow.Flow{Table: TableComeback, Priority: prioMiss, Cookie: c, Goto: TableReturn})
 	b.flow(openflow.Flow{Table: TableReturn, Priority: prioMiss, Cookie: c, Goto: TableReturnIn})

@@ -65,7 +65,13 @@ const (
 
 // classFirst is the first bit of each class's range of pkt_mark. Gates of one class have one
 // priority: a frame that passes a lower one looks at those above too.
-var classFirst = [classes + 1]int{0, 7, 15, 18, 20, 23, 25, 32}
+var classFirst = [classes + 1]int{1, 7, 15, 18, 20, 23, 25, 32}
+
+// bitNobody is the bit of pkt_mark that classify looks at where it drops what is nobody's frame, and
+// nowhere else. So the megaflows of a label that is withdrawn are deleted, not made to drop: made to
+// drop, they would for some milliseconds go on to do so where the label is given out again, in
+// spite of the flows.
+const bitNobody = 0
 
 // maxGates bounds the gates of one change; beyond it the whole bridge is cheaper.
 const maxGates = 32

@@ -127,6 +127,7 @@ const (
 	prioSentinel = 200   // classify: the sentinel of a datapath barrier
 	prioClassify = 100
 	prioInject   = 50 // classify: what comes from a monitor and is let in by nothing above
+	prioNobody   = 2  // classify: nobody's frame
 	prioMiss     = 1  // above the priority 0 that a switch in stand-alone mode fills by itself
 
 	prioReturned  = 120

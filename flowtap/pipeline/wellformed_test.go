@@ -161,7 +161,7 @@ func bands(f openflow.Flow) error {
 		TableTapOut: {0}, TableFlood: {0},
 	}[f.Table]
 	allowed := map[openflow.TableID][]uint16{
-		TableClassify: {prioSentinel, prioClassify + 1, prioClassify, prioInject, prioMiss}, TableSender: {prioClassify, prioMiss},
+		TableClassify: {prioSentinel, prioClassify + 1, prioClassify, prioInject, prioNobody, prioMiss}, TableSender: {prioClassify, prioMiss},
 		TableGuard:   {guardOwn, guardForged, guardSource, guardClaim, guardLearn, guardRest},
 		TableAddress: {guardOwn + 1, guardOwn, guardForged, guardSource, guardClaim, guardOther, guardLearn, guardRest},
 		TableTarget:  {guardOwn, guardClaim, guardRest},
