@@ -288,6 +288,7 @@ func TestProof(t *testing.T) {
 		config := quick()
 		config.NoEpochs = true
 		l := shop(t, config)
+		l.fabric.Forget()
 		l.tap("t1", copyTap("web", "ids", flowtap.Both))
 		l.becomes("t1", flowtap.TapActive, "")
 		require.Zero(t, countCommits(l, epoch))
@@ -315,6 +316,7 @@ func TestProof(t *testing.T) {
 		l := shop(t, quick())
 		l.tap("t0", copyTap("web", "ids", flowtap.Out))
 		l.becomes("t0", flowtap.TapActive, "")
+		l.helped()
 		// From now on nobody reaches n1; that is not noticed for some seconds.
 		l.fabric.Cut(2, 1, true)
 		l.fabric.Cut(3, 1, true)

@@ -107,6 +107,11 @@ func (c *Controller) carryOut(ctx context.Context, jobs []*job) {
 			others = append(others, j)
 		}
 	}
+	// The first frames into a cold tunnel are lost: those of a port that arrives, and those that
+	// from now on go to a monitor alone.
+	if len(gain) > 0 || slices.ContainsFunc(jobs, (*job).diverts) {
+		c.tunnels.warmUp(ctx)
+	}
 	rest := func(j *job) { j.commit(ctx, j.phases[pipeline.PhaseRest], sentinelMessages(j, sentinels[j])...) }
 	c.together(gain, rest)
 	c.together(others, rest)
@@ -142,6 +147,12 @@ func (c *Controller) carryOut(ctx context.Context, jobs []*job) {
 // more than tell what a new label means.
 func (j *job) matters() bool {
 	return !j.phases[pipeline.PhaseRest].Empty() || pipeline.Copies(j.phases[pipeline.PhaseFirst])
+}
+
+// diverts reports whether the change begins to take frames to a monitor that gives them back, or takes
+// them there from, or to, another node than before.
+func (j *job) diverts() bool {
+	return slices.ContainsFunc(j.phases[:], pipeline.Diverts)
 }
 
 func (c *Controller) together(jobs []*job, f func(*job)) {

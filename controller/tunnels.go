@@ -18,6 +18,7 @@ const (
 	probeFirst   = 10 * time.Millisecond // on one that does not yet, then ever slower
 	probeMissing = 4 * time.Second       // without an answer a tunnel counts as dead
 	probeTick    = 5 * time.Millisecond
+	probeNew     = 500 * time.Millisecond // how long a change waits for a tunnel that came into use to answer
 )
 
 // tunnels keeps the tunnels in use warm and knows which answer: a frame out of one switch's
@@ -38,6 +39,7 @@ type tunnel struct {
 	name    pipeline.Tunnel
 	from    *session
 	actions []openflow.Action
+	since   time.Time // when it came into use
 	pause   time.Duration
 	sent    time.Time
 	heard   time.Time
@@ -76,7 +78,7 @@ func (t *tunnels) use(in map[pipeline.Tunnel]bool, ends map[string]endpoint, alo
 		if have := t.all[key]; have != nil && have.from == from.session && have.name == name && sameActions(have.actions, actions) {
 			continue
 		}
-		t.all[key] = &tunnel{name: name, from: from.session, actions: actions, pause: probeFirst}
+		t.all[key] = &tunnel{name: name, from: from.session, actions: actions, since: time.Now(), pause: probeFirst}
 	}
 	for key, x := range t.all {
 		if !keep[key] && (alone || ends[x.name.From].session != x.from || ends[x.name.To].session == nil) {
@@ -100,6 +102,32 @@ func (t *tunnels) warm(from, to openflow.DPID) bool {
 	defer t.mu.Unlock()
 	x := t.all[[2]openflow.DPID{from, to}]
 	return x != nil && x.warm
+}
+
+// warmUp waits for the tunnels that came into use with a change, or just before. One that does not
+// answer in time is not waited for again: its far end may be dead.
+func (t *tunnels) warmUp(ctx context.Context) {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for t.cold(time.Now()) {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// cold reports whether a tunnel that came into use not long ago has not answered yet.
+func (t *tunnels) cold(now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, x := range t.all {
+		if x.heard.IsZero() && now.Sub(x.since) < probeNew {
+			return true
+		}
+	}
+	return false
 }
 
 // stopped reports whether a tunnel has answered and does not any more.

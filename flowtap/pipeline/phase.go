@@ -92,6 +92,15 @@ func Gains(c flowset.Changes) bool {
 	return false
 }
 
+// Diverts reports whether a change adds what takes back a monitor's frames: a redirect begins there, or
+// its monitor or its target arrives.
+func Diverts(c flowset.Changes) bool {
+	return slices.ContainsFunc(c.FlowAdd, func(f openflow.Flow) bool {
+		kind, _, _ := Ours(f.Cookie)
+		return kind == KindReturn
+	})
+}
+
 // Copies reports whether a first phase concerns frames that already flow: it has flood programs or
 // contracts.
 func Copies(c flowset.Changes) bool {
