@@ -255,7 +255,7 @@ func counted(kind pipeline.Kind) bool {
 // ofTap tells the kinds whose object is a tap.
 func ofTap(kind pipeline.Kind) bool {
 	switch kind {
-	case pipeline.KindTap, pipeline.KindTapSeen, pipeline.KindTapFlood, pipeline.KindReturn, pipeline.KindDivert:
+	case pipeline.KindTap, pipeline.KindTapSeen, pipeline.KindTapFlood, pipeline.KindReturn, pipeline.KindDivert, pipeline.KindLimit:
 		return true
 	}
 	return false

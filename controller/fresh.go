@@ -113,7 +113,7 @@ func addUp(ctx context.Context, conn *ofconn.Conn, need time.Duration) error {
 func readTaps(ctx context.Context, conn *ofconn.Conn, taps []uint32) (t tally, err error) {
 	t.from, t.taps = time.Now(), taps
 	for _, num := range taps {
-		for _, kind := range tapKinds {
+		for _, kind := range append(slices.Clone(tapKinds), pipeline.KindLimit) {
 			// Open vSwitch finds whole cookies without looking at every flow.
 			flows, err := conn.FlowStats(ctx, openflow.FlowFilter{Table: openflow.TableAll, Cookie: pipeline.Cookie(kind, num), CookieMask: 1<<64 - 1})
 			if err != nil {
@@ -151,24 +151,33 @@ func readMeters(ctx context.Context, conn *ofconn.Conn, flows []openflow.FlowSta
 // manyTaps is how many taps are asked for one by one.
 const manyTaps = 32
 
-// lastWords gives the taps whose counting flows a change takes away from a node's switch, unless the taps
-// themselves go, and how long the switch needs to add up what they counted. What a port that has left
-// counted is added up already. Most switches need a fraction of the time in which all have acted.
+// lastWords gives the taps whose counting flows, or meters, a change takes away from a node's switch, unless
+// the taps themselves go, and how long the switch needs to add up what they counted. What a port that
+// has left counted is added up already. Most switches need a fraction of the time in which all have acted.
 func (p *planner) lastWords(node string, c flowset.Changes) (taps []uint32, need time.Duration) {
 	seen := map[uint32]bool{}
+	add := func(num uint32) {
+		known := p.c.counts.taps[num]
+		if known == nil || seen[num] {
+			return
+		}
+		seen[num] = true
+		taps = append(taps, num)
+		if p.attached(known.id, node) {
+			need = p.c.config.SettleTime / 2
+		}
+	}
 	for _, flows := range [][]openflow.Flow{c.FlowDelete, c.FlowReplace} {
 		for i := range flows {
 			kind, num, _ := pipeline.Ours(flows[i].Cookie)
-			known := p.c.counts.taps[num]
-			if !ofTap(kind) || !counted(kind) || known == nil || seen[num] {
-				continue
-			}
-			seen[num] = true
-			taps = append(taps, num)
-			if p.attached(known.id, node) {
-				need = p.c.config.SettleTime / 2
+			if ofTap(kind) && counted(kind) || kind == pipeline.KindLimit {
+				add(num)
 			}
 		}
+	}
+	for _, m := range c.MeterModify { // counts anew then
+		num, _ := pipeline.OurMeter(m.ID)
+		add(num)
 	}
 	return taps, need
 }

@@ -373,12 +373,15 @@ func (l *lab) check() error {
 
 func desired(w *pipeline.World, node string) *flowset.Set {
 	set := &flowset.Set{}
-	flows, groups := pipeline.Desired(w, node)
+	flows, groups, meters := pipeline.Desired(w, node)
 	for _, f := range flows {
 		set.PutFlow(f)
 	}
 	for _, g := range groups {
 		set.PutGroup(g)
+	}
+	for _, m := range meters {
+		set.PutMeter(m)
 	}
 	return set
 }
@@ -394,6 +397,11 @@ func own(s *flowset.Set) *flowset.Set {
 	for _, g := range s.Groups() {
 		if pipeline.OurGroup(g.ID) {
 			mine.PutGroup(g)
+		}
+	}
+	for _, m := range s.Meters() {
+		if _, ours := pipeline.OurMeter(m.ID); ours {
+			mine.PutMeter(m)
 		}
 	}
 	return mine
@@ -414,6 +422,9 @@ func show(c flowset.Changes) string {
 	}
 	some("add group", len(c.GroupAdd), func(i int) string { return fmt.Sprint(c.GroupAdd[i]) })
 	some("modify group", len(c.GroupModify), func(i int) string { return fmt.Sprint(c.GroupModify[i]) })
+	some("add meter", len(c.MeterAdd), func(i int) string { return fmt.Sprint(c.MeterAdd[i]) })
+	some("modify meter", len(c.MeterModify), func(i int) string { return fmt.Sprint(c.MeterModify[i]) })
+	some("delete meter", len(c.MeterDelete), func(i int) string { return fmt.Sprint(c.MeterDelete[i]) })
 	some("delete group", len(c.GroupDelete), func(i int) string { return fmt.Sprint(c.GroupDelete[i]) })
 	return b.String()
 }

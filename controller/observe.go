@@ -168,8 +168,8 @@ func (o *observer) learn(ctx context.Context, s *session, num uint32, frame []by
 			if !o.taken(p, func(o *store.Port) bool { return o.Spec.MAC == mac || slices.Contains(o.Status.LearnedMACs, mac) }) {
 				st, _ = topology.LearnMAC(p.Spec, st, mac)
 			}
-			if mac != p.Spec.MAC && !slices.Contains(st.LearnedMACs, mac) {
-				return st // somebody else's, and so is what it says
+			if p.Spec.Kind == topology.KindMonitor || mac != p.Spec.MAC && !slices.Contains(st.LearnedMACs, mac) {
+				return st // somebody else's, and so is what it says; or all that is asked of a monitor
 			}
 			if !o.taken(p, func(o *store.Port) bool {
 				return slices.Contains(o.Spec.IPs, ip) || slices.Contains(o.Status.LearnedIPs, ip)

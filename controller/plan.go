@@ -113,12 +113,15 @@ func (p *planner) sets(nodes []string, units []pipeline.Unit) map[string]*flowse
 				continue
 			}
 			seen[u] = true
-			flows, groups := pipeline.Part(p.world, id, u)
+			flows, groups, meters := pipeline.Part(p.world, id, u)
 			for _, f := range flows {
 				set.PutFlow(f)
 			}
 			for _, g := range groups {
 				set.PutGroup(g)
+			}
+			for _, m := range meters {
+				set.PutMeter(m)
 			}
 		}
 		sets[id] = set

@@ -220,12 +220,15 @@ func (p *planner) mark(units []pipeline.Unit) {
 
 // recompute brings units' shares of a switch's desired state up to date.
 func (p *planner) recompute(sw *swtch, units []pipeline.Unit) {
-	keys, groups := sw.shares.Update(p.world, sw.node, units)
+	keys, groups, meters := sw.shares.Update(p.world, sw.node, units)
 	for _, k := range keys {
 		sw.keys[k] = true
 	}
 	for _, id := range groups {
 		sw.groups[id] = true
+	}
+	for _, id := range meters {
+		sw.meters[id] = true
 	}
 }
 

@@ -50,6 +50,15 @@ func readSwitch(ctx context.Context, conn *ofconn.Conn) reading {
 			r.set.PutGroup(g)
 		}
 	}
+	meters, err := conn.DumpMeters(ctx)
+	if err != nil {
+		return reading{err: err}
+	}
+	for _, m := range meters {
+		if _, ours := pipeline.OurMeter(m.ID); ours {
+			r.set.PutMeter(m)
+		}
+	}
 	return r
 }
 

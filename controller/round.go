@@ -46,11 +46,13 @@ func (p *planner) startRound() bool {
 		if sw.all {
 			changes = flowset.Diff(sw.have, sw.want)
 		} else {
-			changes = flowset.DiffKeys(sw.have, sw.want, slices.Collect(maps.Keys(sw.keys)), slices.Collect(maps.Keys(sw.groups)))
+			changes = flowset.DiffKeys(sw.have, sw.want, slices.Collect(maps.Keys(sw.keys)),
+				slices.Collect(maps.Keys(sw.groups)), slices.Collect(maps.Keys(sw.meters))...)
 		}
 		sw.all = false
 		clear(sw.keys)
 		clear(sw.groups)
+		clear(sw.meters)
 		if !changes.Empty() {
 			jobs = append(jobs, p.newJob(sw, changes))
 			continue
@@ -163,7 +165,8 @@ func (c *Controller) together(jobs []*job, f func(*job)) {
 	wg.Wait()
 }
 
-// commit has the switch carry out changes, and messages besides, in one bundle.
+// commit has the switch carry out changes, and messages besides, in one bundle; meters, which cannot be in
+// it, before it or after it.
 func (j *job) commit(ctx context.Context, changes flowset.Changes, besides ...openflow.Message) {
 	if j.err != nil || changes.Empty() && len(besides) == 0 {
 		return
@@ -178,7 +181,14 @@ func (j *job) commit(ctx context.Context, changes flowset.Changes, besides ...op
 			f.Flags |= openflow.FlowResetCounts
 		}
 	}
-	if j.err = j.session.conn.Commit(ctx, append(ms, besides...)); j.err == nil {
+	conn := j.session.conn
+	if j.err = conn.SendAll(ctx, changes.Before()); j.err == nil {
+		j.err = conn.Commit(ctx, append(ms, besides...))
+	}
+	if j.err == nil {
+		j.err = conn.SendAll(ctx, changes.After())
+	}
+	if j.err == nil {
 		j.made, j.when = append(j.made, changes), append(j.when, time.Now())
 	}
 }
@@ -231,8 +241,9 @@ func (p *planner) roundDone(jobs []*job, version, revision int64, started time.T
 			continue
 		}
 		var refused *ofconn.CommitError
+		var meter *ofconn.MessageError
 		switch {
-		case errors.As(j.err, &refused):
+		case errors.As(j.err, &refused), errors.As(j.err, &meter) && !errors.Is(j.err, ofconn.ErrOutcomeUnknown):
 			p.c.metrics.commits.WithLabelValues("refused").Inc()
 			p.log.Error("the switch refuses a change", "node", j.node.ID, "error", j.err)
 			sw.refused, sw.refusal, sw.all = time.Now(), j.err.Error(), true

@@ -123,7 +123,7 @@ func (c *Controller) packetIn(ctx context.Context, s *session, m *openflow.Packe
 		}
 	case pipeline.KindProbe:
 		c.tunnels.received(m.Data, s.dpid, time.Now())
-	case pipeline.KindLearn:
+	case pipeline.KindLearn, pipeline.KindInject:
 		c.observer.learn(ctx, s, object, m.Data)
 	case pipeline.KindPort, pipeline.KindAllow:
 		c.observer.arrive(ctx, s, object)
@@ -136,7 +136,7 @@ func kindName(k pipeline.Kind) string {
 		return "sentinel"
 	case pipeline.KindProbe:
 		return "probe"
-	case pipeline.KindLearn:
+	case pipeline.KindLearn, pipeline.KindInject:
 		return "learn"
 	case pipeline.KindPort, pipeline.KindAllow:
 		return "arrive"

@@ -21,6 +21,7 @@ type swtch struct {
 	shares     *pipeline.Shares     // what want is made of
 	keys       map[flowset.Key]bool // flows that may differ
 	groups     map[openflow.GroupID]bool
+	meters     map[uint32]bool
 	all        bool // everything may differ
 	epoch      *pipeline.Epoch
 	reading    bool
@@ -97,7 +98,7 @@ func (p *planner) switchDown(s *session) {
 // adopt makes a connected switch a node's: it is read, and then kept at its desired state.
 func (p *planner) adopt(sw *swtch, node string) {
 	n := p.world.Node(node)
-	sw.shares, sw.keys, sw.groups = &pipeline.Shares{}, map[flowset.Key]bool{}, map[openflow.GroupID]bool{}
+	sw.shares, sw.keys, sw.groups, sw.meters = &pipeline.Shares{}, map[flowset.Key]bool{}, map[openflow.GroupID]bool{}, map[uint32]bool{}
 	sw.node, sw.have, sw.want = node, nil, sw.shares.Want()
 	sw.epoch, sw.all = pipeline.NewEpoch(p.epochSeed()), true
 	with := *n

@@ -184,12 +184,15 @@ func (p *planner) shouldHold(node string) *flowset.Set {
 		return sw.want.Clone()
 	}
 	set := &flowset.Set{}
-	flows, groups := pipeline.Desired(p.world, node)
+	flows, groups, meters := pipeline.Desired(p.world, node)
 	for _, f := range flows {
 		set.PutFlow(f)
 	}
 	for _, g := range groups {
 		set.PutGroup(g)
+	}
+	for _, m := range meters {
+		set.PutMeter(m)
 	}
 	return set
 }

@@ -11,10 +11,9 @@ type feature struct {
 // notYet is every such feature, in the order in which a refusal names them.
 var notYet = []feature{
 	tapFeature("fail_mode", "open for a pool", func(t Tap) bool { return t.DstPool != "" && t.FailMode == FailOpen }),
-	tapFeature("truncate", "only 0, which is whole frames", func(t Tap) bool { return t.Truncate != 0 }),
-	tapFeature("rate_limit.kbps", "only 0, which is no bound", func(t Tap) bool { return t.RateLimit.KBPS != 0 }),
-	tapFeature("rate_limit.pps", "only 0, which is no bound", func(t Tap) bool { return t.RateLimit.PPS != 0 }),
-	tapFeature("rewrite_dst_mac", "copies are exact", func(t Tap) bool { return t.RewriteDstMAC }),
+	tapFeature("truncate", "only 0, which is whole frames, for a pool", func(t Tap) bool { return t.DstPool != "" && t.Truncate != 0 }),
+	tapFeature("rate_limit", "no bound for a pool", func(t Tap) bool { return t.DstPool != "" && t.RateLimit != RateLimit{} }),
+	tapFeature("rewrite_dst_mac", "copies to a pool are exact", func(t Tap) bool { return t.DstPool != "" && t.RewriteDstMAC }),
 	{"tunnel_datapath_id", "a node has one bridge", func(spec any) bool {
 		n, ok := spec.(topology.Node)
 		return ok && n.TunnelDatapathID != 0

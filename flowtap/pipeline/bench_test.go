@@ -44,7 +44,7 @@ func BenchmarkDesired(b *testing.B) {
 	l := crowd(b, 1000, 1000)
 	b.ReportAllocs()
 	for b.Loop() {
-		flows, _ := Desired(l.w, nodeName(1))
+		flows, _, _ := Desired(l.w, nodeName(1))
 		b.ReportMetric(float64(len(flows)), "flows")
 	}
 }
@@ -60,7 +60,7 @@ func BenchmarkOneTap(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				t.Priority = 100 + (t.Priority+1)%2
-				keys, groups := s.Update(l.w, nodeName(1), l.tap("t5", t))
+				keys, groups, _ := s.Update(l.w, nodeName(1), l.tap("t5", t))
 				_ = flowset.DiffKeys(s.Want(), s.Want(), keys, groups)
 			}
 		})

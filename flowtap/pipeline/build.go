@@ -9,13 +9,14 @@ import (
 	"github.com/flowtap/flowtap/topology"
 )
 
-// builder collects the flows and groups of one unit on one node.
+// builder collects the flows, groups and meters of one unit on one node.
 type builder struct {
 	w      *World
 	n      *Node
 	flows  []openflow.Flow
 	groups []openflow.Group
 	made   map[flowset.Key]bool // by once
+	meters []openflow.Meter
 }
 
 func (b *builder) flow(f openflow.Flow) { b.flows = append(b.flows, f) }

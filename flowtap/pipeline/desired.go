@@ -6,22 +6,22 @@ import (
 	"github.com/flowtap/flowtap/openflow"
 )
 
-// Desired gives every flow and group that a node's switch should hold. Flows come unsorted, no
+// Desired gives every flow, group and meter that a node's switch should hold. Flows come unsorted, no
 // two with the same table, priority and match. It is the reference: what incremental updates
 // (Part) add up to must equal it.
-func Desired(w *World, node string) (flows []openflow.Flow, groups []openflow.Group) {
+func Desired(w *World, node string) (flows []openflow.Flow, groups []openflow.Group, meters []openflow.Meter) {
 	for _, u := range w.Units() {
-		f, g := Part(w, node, u)
-		flows, groups = append(flows, f...), append(groups, g...)
+		f, g, m := Part(w, node, u)
+		flows, groups, meters = append(flows, f...), append(groups, g...), append(meters, m...)
 	}
-	return flows, groups
+	return flows, groups, meters
 }
 
 // Part gives one unit's share of Desired: nothing where the unit, or the node, is no more.
-func Part(w *World, node string, u Unit) ([]openflow.Flow, []openflow.Group) {
+func Part(w *World, node string, u Unit) ([]openflow.Flow, []openflow.Group, []openflow.Meter) {
 	n := w.nodes[node]
 	if n == nil {
-		return nil, nil
+		return nil, nil, nil
 	}
 	b := &builder{w: w, n: n}
 	switch u.Kind {
@@ -54,7 +54,7 @@ func Part(w *World, node string, u Unit) ([]openflow.Flow, []openflow.Group) {
 	case UnitCube:
 		r := cubeRef{}
 		r.network, r.key, _ = strings.Cut(u.ID, "/")
-		r.monitor, r.key, _ = strings.Cut(r.key, "/")
+		r.stage, r.key, _ = strings.Cut(r.key, "/")
 		b.floodCube(r)
 	case UnitPool:
 		if p := w.pools[u.ID]; p != nil {
@@ -65,5 +65,5 @@ func Part(w *World, node string, u Unit) ([]openflow.Flow, []openflow.Group) {
 			b.tap(t)
 		}
 	}
-	return b.flows, b.groups
+	return b.flows, b.groups, b.meters
 }

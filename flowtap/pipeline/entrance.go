@@ -83,7 +83,7 @@ func (w *World) inForce(t *Tap) bool {
 	if t.DstPool != "" { // members without numbers do not serve
 		return t.Enabled && w.poolOf(t) != nil && w.labelOf(t.leadsTo()) != 0 && w.suits(t)
 	}
-	return t.Enabled && w.numbered(w.networkOf(t), t.Dst) && w.suits(t)
+	return t.Enabled && w.numbered(w.networkOf(t), t.Dst) && w.labelOf(t.dest) != 0 && w.suits(t)
 }
 
 // suits reports whether a contract is of the monitor and the network that its monitor's entrance is
@@ -95,12 +95,13 @@ func (w *World) suits(t *Tap) bool {
 
 // unfit gives the monitor of a contract whose entrance is for another network or monitor. A copy pool has
 // no monitor that gives frames back: copies that come back by one member would be copied to the others,
-// and those would give them back again.
+// and those would give them back again. Nor does one get copies of other forms, or limited ones: they do not
+// stand for the frame, and would come back beside it.
 func (w *World) unfit(t *Tap) (monitor string, any bool) {
 	for _, m := range w.monitorsOf(t) {
 		entrance := w.entranceOf(m)
 		network := w.networkAt(entrance)
-		fits := network == "" || w.monitorAt(entrance) == m && (network == w.networkOf(t) || w.tags(m)) && (t.DstPool == "" || w.spreadOf(t) != nil)
+		fits := network == "" || w.monitorAt(entrance) == m && (network == w.networkOf(t) || w.tags(m)) && !t.optioned() && (t.DstPool == "" || w.spreadOf(t) != nil)
 		if !fits && (t.DstPool == "" || w.ports[m] != nil) {
 			return m, true
 		}

@@ -206,8 +206,10 @@ type gateFinder struct {
 func (g *gateFinder) find(f *openflow.Flow, added bool) bool {
 	switch f.Table {
 	case TableClassify:
-		return f.Priority == prioInject || // what is not let in was dropped before, too
-			has(f.Match, openflow.FieldTunnelID) && !g.wanted(f) || // a label that nobody sends any more
+		if f.Priority == prioInject { // what is not let in was dropped before, too, if not looked at
+			return len(f.Apply) == 0 && (added || !g.wanted(f))
+		}
+		return has(f.Match, openflow.FieldTunnelID) && !g.wanted(f) || // a label that nobody sends any more
 			g.add(classSender, f)
 	case TableComeback:
 		return added
@@ -232,6 +234,8 @@ func (g *gateFinder) find(f *openflow.Flow, added bool) bool {
 		return added || seen != 0 && !g.wanted(f)
 	case TableDeliver:
 		return added
+	case TableLimit, TableCut: // what leads there is behind gates of its own
+		return added || !g.wanted(f)
 	}
 	return false
 }

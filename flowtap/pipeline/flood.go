@@ -1,7 +1,9 @@
 package pipeline
 
 import (
+	"slices"
 	"sort"
+	"strings"
 
 	"github.com/flowtap/flowtap/openflow"
 )
@@ -95,7 +97,7 @@ const (
 // pool's label is below it.
 const lookupPool = 1 << 31
 
-// floodProgram decides, on the sender's node, which destinations get a copy of a flooded frame:
+// floodProgram decides, on the sender's node, which destinations (copy.go) get a copy of a flooded frame:
 // each destination that some target's governing contract leads to, once, where the sender is no
 // target of its own frame. The answer is a list of look-ups in the flood table, a stage for each
 // destination D:
@@ -109,20 +111,23 @@ const lookupPool = 1 << 31
 //     priority and nothing at all if it is the sender.
 //
 // A copy notes D in RegCopied, which ends D's stage. Matches on what differs between nodes, port
-// names and tunnels, are always left over.
+// names and tunnels, are always left over. So are contracts with a rate limit, in a stage after
+// the other ones of their destination: each makes its own copy, and notes nothing.
 func (b *builder) floodProgram(id string, network uint32) []openflow.Action {
 	f := b.w.floods[id]
 	if f == nil {
 		return nil
 	}
 	var program []openflow.Action
-	for _, monitor := range b.stages(f) {
-		s, label := f.stages[monitor], b.w.labels[MonitorLabel(monitor)]
-		program = append(program, set(RegStage, label))
-		b.floodFlow(floodSkip, Cookie(KindNetwork, network), nil, network, label, 0, seenBy(label))
-		b.floodFlow(floodSkip, Cookie(KindNetwork, network), nil, network, label, 0, reg(RegCopied, label))
-		for _, c := range b.w.copyPoolsOf(monitor) {
-			b.floodFlow(floodSkip, Cookie(KindNetwork, network), nil, network, label, 0, seenBy(b.w.labels[PoolLabel(c.ID)]))
+	for _, name := range b.stages(f) {
+		s, number := f.stages[name], b.w.stageNumber(name)
+		program = append(program, set(RegStage, number))
+		for _, label := range b.w.satisfies(strings.TrimSuffix(name, limitedSuffix)) {
+			b.floodFlow(floodSkip, Cookie(KindNetwork, network), nil, network, number, 0, seenBy(label))
+			b.floodFlow(floodSkip, Cookie(KindNetwork, network), nil, network, number, 0, reg(RegCopied, label))
+		}
+		for _, c := range b.w.copyPoolsOf(monitorOf(name)) {
+			b.floodFlow(floodSkip, Cookie(KindNetwork, network), nil, network, number, 0, seenBy(b.w.labels[PoolLabel(c.ID)]))
 		}
 		lookup := func(target uint32) {
 			program = append(program, set(RegTarget, target), openflow.Resubmit{Port: openflow.PortInPort, Table: TableFlood})
@@ -152,30 +157,41 @@ func (b *builder) floodProgram(id string, network uint32) []openflow.Action {
 	return program
 }
 
-// stages gives a flood's monitors that have labels, by label.
-func (b *builder) stages(f *flood) (monitors []string) {
-	label := func(m string) uint32 { return b.w.labels[MonitorLabel(m)] }
-	for m := range f.stages {
-		if label(m) != 0 {
-			monitors = append(monitors, m)
+// stages gives a flood's stages that have labels, in order.
+func (b *builder) stages(f *flood) (names []string) {
+	for s := range f.stages {
+		if b.w.stageNumber(s) != 0 && b.w.labels[MonitorLabel(monitorOf(s))] != 0 {
+			names = append(names, s)
 		}
 	}
-	sort.Slice(monitors, func(i, j int) bool { return label(monitors[i]) < label(monitors[j]) })
-	return monitors
+	slices.SortFunc(names, b.w.compareStages)
+	return names
 }
 
+// copyOf copies to a stage's monitor for a contract that may lead elsewhere, too, and notes it.
 func (b *builder) copyOf(network, monitor string) []openflow.Action {
 	return append(b.copyTo(network, monitor), set(RegCopied, b.w.labels[MonitorLabel(monitor)]))
 }
 
+// copyIn copies for a contract in a stage of flooding, and notes it where it counts.
+func (b *builder) copyIn(t *Tap, stage, network string) []openflow.Action {
+	switch {
+	case t.DstPool != "":
+		return b.copyOf(network, stage)
+	case t.limited():
+		return b.copies(t)
+	}
+	return append(b.copies(t), set(RegCopied, b.w.labelOf(t.dest)))
+}
+
 // floodCube is the flow of one match that is decided for all its targets together.
 func (b *builder) floodCube(r cubeRef) {
-	network, label := b.w.labels[NetworkLabel(r.network)], b.w.labels[MonitorLabel(r.monitor)]
+	network, label := b.w.labels[NetworkLabel(r.network)], b.w.stageNumber(r.stage)
 	f := b.w.floods[r.network]
-	if f == nil || f.stages[r.monitor] == nil || network == 0 || b.w.networks[r.network] == nil || label == 0 || !b.w.here(r.network, b.n.ID) {
+	if f == nil || f.stages[r.stage] == nil || network == 0 || b.w.networks[r.network] == nil || label == 0 || !b.w.here(r.network, b.n.ID) {
 		return
 	}
-	s := f.stages[r.monitor]
+	s := f.stages[r.stage]
 	c := s.cubes[r.key]
 	if c == nil {
 		return
@@ -195,7 +211,7 @@ func (b *builder) floodCube(r cubeRef) {
 	if first == nil {
 		return
 	}
-	actions, target := b.copyOf(r.network, r.monitor), int64(-1)
+	actions, target := b.copyIn(first, r.stage, r.network), int64(-1)
 	if c.pool != "" {
 		pool := b.w.labels[PoolLabel(c.pool)]
 		if pool == 0 {
@@ -213,16 +229,16 @@ func (b *builder) floodTarget(p *Port) {
 	if f == nil || network == 0 || b.w.networks[p.Network] == nil || b.w.holds[p.ID] == nil || !b.w.here(p.Network, b.n.ID) {
 		return
 	}
-	for _, monitor := range b.stages(f) {
-		if b.w.aloneAt(f, f.stages[monitor], p.ID, b.n.ID) {
-			b.lone(p, monitor, network)
+	for _, name := range b.stages(f) {
+		if b.w.aloneAt(f, f.stages[name], p.ID, b.n.ID) {
+			b.lone(p, name, network)
 		}
 	}
 }
 
 // lone writes the look-up that decides for one target in one stage.
-func (b *builder) lone(p *Port, monitor string, network uint32) {
-	stage := b.w.labels[MonitorLabel(monitor)]
+func (b *builder) lone(p *Port, name string, network uint32) {
+	stage := b.w.stageNumber(name)
 	if here := b.w.attachment(p, b.n.ID); here != 0 {
 		b.floodFlow(floodSender, Cookie(KindNetwork, network), nil, network, stage, int64(p.Num), inPort(here))
 	}
@@ -235,8 +251,8 @@ func (b *builder) lone(p *Port, monitor string, network uint32) {
 			continue
 		}
 		kind, actions := KindTapFlood, []openflow.Action(nil)
-		if b.w.leads(t, monitor) {
-			if kind, actions = KindTap, b.copyOf(p.Network, monitor); b.w.spreadOf(t) != nil {
+		if t.stage == name || t.DstPool != "" && b.w.leads(t, name) {
+			if kind, actions = KindTap, b.copyIn(t, name, p.Network); b.w.spreadOf(t) != nil {
 				actions = b.choose(b.w.spreadOf(t))
 			}
 		}

@@ -10,11 +10,11 @@ import (
 // A flood is what a network's contracts on received frames come to, kept up to date contract by
 // contract because one more of them must not cost a look at all others. It is the same for all nodes.
 type flood struct {
-	stages map[string]*stage // by monitor
+	stages map[string]*stage // by destination, those of limited contracts apart (copy.go)
 	alone  int               // targets that may have a look-up of their own, over all stages
 }
 
-// A stage is one monitor's part of a flood program.
+// A stage is one destination's part of a flood program.
 type stage struct {
 	cubes map[string]*sharedCube // contracts that may be decided together, by match
 	multi int                    // cubes of several targets
@@ -34,17 +34,24 @@ type sharedCube struct {
 }
 
 // A cubeRef names a shared cube.
-type cubeRef struct{ network, monitor, key string } // key: spread pool, or nothing, "/" and match
+type cubeRef struct{ network, stage, key string } // key: spread pool, or nothing, "/" and match
 
 // A hold is what one target's contracts have put into the indices.
 type hold struct {
 	network string
 	cubes   map[cubeRef]*Tap
-	forced  []string // monitors, once a contract
+	forced  []string // stages, once a contract
 	tapped  []string // monitors of enabled contracts, once a contract
-	seen    []string // monitors of those that copy sent frames
+	forms   []formOf // of copies that are not the frame itself, once a contract
+	seen    []string // destinations of those that surely copy sent frames
 	diverts []string // monitors of redirects, once a contract
 	opens   []string // monitors of those that fail open
+}
+
+// A formOf is copies of a form to a monitor.
+type formOf struct {
+	monitor string
+	form    form
 }
 
 // index enters a port's contracts.
@@ -71,11 +78,18 @@ func (w *World) index(p *Port) {
 		} else if t.Action != flowtap.Redirect && len(t.out) > 0 {
 			h.seen = append(h.seen, w.marks(t)...)
 		}
+		if f := t.form(); f != (form{}) {
+			h.forms = append(h.forms, formOf{t.Dst, f})
+		}
 		if len(t.in) == 0 || p.Status.Node == "" {
 			continue
 		}
-		if special(t) || t.Priority < top && w.shadowed(t) {
-			h.forced = append(h.forced, monitors...)
+		stages := []string{t.stage}
+		if t.DstPool != "" {
+			stages = monitors
+		}
+		if special(t) || t.limited() || t.Priority < top && w.shadowed(t) {
+			h.forced = append(h.forced, stages...)
 			continue
 		}
 		for _, c := range t.in {
@@ -85,8 +99,8 @@ func (w *World) index(p *Port) {
 			} else {
 				key = "/" + key
 			}
-			for _, m := range monitors {
-				ref := cubeRef{p.Network, m, key}
+			for _, s := range stages {
+				ref := cubeRef{p.Network, s, key}
 				if old := h.cubes[ref]; old == nil || t.Num < old.Num {
 					h.cubes[ref] = t
 				}
@@ -110,6 +124,9 @@ func (w *World) enter(port string, h *hold, by int) {
 	for _, m := range h.tapped {
 		count(w.tapped, m, h.network, by)
 	}
+	for _, f := range h.forms {
+		count(w.forms, f.monitor, formAt{f.form, h.network}, by)
+	}
 	for _, m := range h.seen {
 		count(w.seen, h.network, m, by)
 	}
@@ -130,20 +147,20 @@ func (w *World) enter(port string, h *hold, by int) {
 		f = &flood{stages: map[string]*stage{}}
 		w.floods[h.network] = f
 	}
-	at := func(monitor string) *stage {
-		if f.stages[monitor] == nil {
-			f.stages[monitor] = &stage{cubes: map[string]*sharedCube{}, pools: map[string]int{}, single: map[string]int{}, forced: map[string]int{}}
+	at := func(name string) *stage {
+		if f.stages[name] == nil {
+			f.stages[name] = &stage{cubes: map[string]*sharedCube{}, pools: map[string]int{}, single: map[string]int{}, forced: map[string]int{}}
 		}
-		return f.stages[monitor]
+		return f.stages[name]
 	}
-	for _, m := range h.forced {
-		s := at(m)
+	for _, name := range h.forced {
+		s := at(name)
 		f.alone -= len(s.forced)
 		add(s.forced, port, by)
 		f.alone += len(s.forced)
 	}
 	for ref, t := range h.cubes {
-		s := at(ref.monitor)
+		s := at(ref.stage)
 		f.alone -= len(s.single)
 		c := s.cubes[ref.key]
 		if c == nil {
@@ -175,9 +192,9 @@ func (w *World) enter(port string, h *hold, by int) {
 		}
 		f.alone += len(s.single)
 	}
-	for m, s := range f.stages {
+	for name, s := range f.stages {
 		if len(s.cubes)+len(s.forced) == 0 {
-			delete(f.stages, m)
+			delete(f.stages, name)
 		}
 	}
 }
@@ -194,15 +211,15 @@ func (s *stage) tally(c *sharedCube, by int) {
 	}
 }
 
-func add(m map[string]int, key string, by int) {
+func add[K comparable](m map[K]int, key K, by int) {
 	if m[key] += by; m[key] == 0 {
 		delete(m, key)
 	}
 }
 
-func count(m map[string]map[string]int, a, b string, by int) {
+func count[K comparable](m map[string]map[K]int, a string, b K, by int) {
 	if m[a] == nil {
-		m[a] = map[string]int{}
+		m[a] = map[K]int{}
 	}
 	if add(m[a], b, by); len(m[a]) == 0 {
 		delete(m, a)
@@ -230,7 +247,7 @@ func special(t *Tap) bool {
 // broadcasts.
 func (f *flood) crowded() bool { return f.alone > maxAlone }
 
-// alone reports whether a target's contracts towards a stage's monitor are decided for it alone on
+// alone reports whether a target's contracts towards a stage's destination are decided for it alone on
 // a node: where one frees nobody else, its own frames must not be copied to it.
 func (w *World) aloneAt(f *flood, s *stage, target, node string) bool {
 	return s.forced[target] > 0 || s.single[target] > 0 && !f.crowded() && w.sendsAt(w.ports[target], node)
@@ -258,7 +275,7 @@ func (w *World) unitsOfFlood(p *Port) []Unit {
 	for ref := range h.cubes {
 		us = append(us, unitOfCube(ref))
 		// One that gets or loses company is decided otherwise.
-		if taps := f.stages[ref.monitor].cubes[ref.key].taps; len(taps) <= 2 {
+		if taps := f.stages[ref.stage].cubes[ref.key].taps; len(taps) <= 2 {
 			for id := range taps {
 				us = append(us, Unit{UnitTarget, id})
 			}
@@ -274,16 +291,16 @@ func (w *World) unitsOfFloods(network string) []Unit {
 		us = append(us, Unit{UnitTarget, id})
 	}
 	if f := w.floods[network]; f != nil {
-		for monitor, s := range f.stages {
+		for name, s := range f.stages {
 			for key := range s.cubes {
-				us = append(us, unitOfCube(cubeRef{network, monitor, key}))
+				us = append(us, unitOfCube(cubeRef{network, name, key}))
 			}
 		}
 	}
 	return us
 }
 
-func unitOfCube(r cubeRef) Unit { return Unit{UnitCube, r.network + "/" + r.monitor + "/" + r.key} }
+func unitOfCube(r cubeRef) Unit { return Unit{UnitCube, r.network + "/" + r.stage + "/" + r.key} }
 
 // topPriority is the highest priority of a port's enabled contracts on received frames.
 func (w *World) topPriority(port string) int {
@@ -300,7 +317,7 @@ func (w *World) topPriority(port string) int {
 // elsewhere.
 func (w *World) shadowed(t *Tap) bool {
 	for _, o := range w.tapsBySrc[t.Src] {
-		if o.Priority > t.Priority && o.Enabled && o.leadsTo() != t.leadsTo() && len(o.in) > 0 {
+		if o.Priority > t.Priority && o.Enabled && o.stage != t.stage && len(o.in) > 0 {
 			if _, meet := flowtap.Intersect(t.Match, o.Match); meet || t.Direction == flowtap.Both || o.Direction == flowtap.Both {
 				return true
 			}

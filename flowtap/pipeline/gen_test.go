@@ -132,7 +132,14 @@ func (d draws) putMonitor(l *lab, id string) []Unit {
 	if d.chance(25) {
 		p.Tag = topology.TagVLAN
 	}
-	us := l.put(id, p, d.where(l, id))
+	st := d.where(l, id)
+	switch d.n(3) {
+	case 0:
+		p.MAC = monitorMAC(id)
+	case 1:
+		st.LearnedMACs = []topology.MAC{monitorMAC(id)}
+	}
+	us := l.put(id, p, st)
 	return append(us, l.lawful()...)
 }
 
@@ -176,6 +183,10 @@ func (d draws) putPool(l *lab, id string) []Unit {
 	us := l.w.PutPool(p)
 	return append(us, l.lawful()...)
 }
+func monitorMAC(id string) topology.MAC { return topology.MAC{2, 0, 0, 0, 0xee, byte(ordinalOf(id))} }
+
+// aboveRate is a rate limit that lets nothing pass in TestMediation; all others let everything pass.
+var aboveRate = flowtap.RateLimit{PPS: 7}
 
 // targets gives the ids of ports that can have contracts, and of monitors.
 func (l *lab) targets() (vms, mons []string) {
@@ -225,11 +236,16 @@ func (d draws) putTap(l *lab) []Unit {
 	if t.Action == flowtap.Redirect && d.chance(35) {
 		t.FailMode = flowtap.FailOpen
 	}
+	if t.Action == flowtap.Forward && d.chance(50) {
+		t.Truncate, t.RewriteDstMAC = one(d, 0, 20, 20, 60), d.chance(30)
+		t.RateLimit = one(d, flowtap.RateLimit{}, flowtap.RateLimit{}, flowtap.RateLimit{KBPS: 1000}, aboveRate)
+	}
 	if strings.HasPrefix(text, "table=") {
 		t.Direction = flowtap.Both
 	}
 	if ids := l.w.Pools(); len(ids) > 0 && d.chance(45) {
 		t.Dst, t.DstPool, t.FailMode = "", one(d, ids...), flowtap.FailClosed
+		t.Truncate, t.RateLimit, t.RewriteDstMAC = 0, flowtap.RateLimit{}, false
 		if l.w.Pool(t.DstPool).Mode == topology.PoolCopy {
 			t.Action = flowtap.Forward
 		}

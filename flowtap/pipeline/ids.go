@@ -26,9 +26,9 @@ const LabelReturned = 1 << 22
 
 // Label keys, as kept in the store: one 24-bit number each.
 func NetworkLabel(network string) string { return "net/" + network }
-func MonitorLabel(port string) string    { return "dst/" + port }
+func MonitorLabel(port string) string    { return "dst/" + port } // or a destination of another form (copy.go)
 
-// SeenLabel is for frames that a monitor, or all members of a copy pool (PoolLabel), have had a copy of.
+// SeenLabel is for frames that a destination, or all members of a copy pool (PoolLabel), have had a copy of.
 func SeenLabel(network, monitor string) string { return "seen/" + network + "/" + monitor }
 
 // ViaLabel is for frames that a monitor gave back, which differs from having seen a copy: only the
@@ -71,6 +71,7 @@ const (
 	KindReturn   Kind = 17 // what a monitor gives back or answers within a contract; object: tap
 	KindDivert   Kind = 18 // flooded frames that a redirect keeps from its target; object: tap
 	KindPool     Kind = 22 // object: pool's label
+	KindLimit    Kind = 20 // a contract's rate; object: tap
 	KindTransit  Kind = 19 // a network's forwarding on a node that has none of its members; object: port or network label
 )
 
@@ -88,7 +89,7 @@ func Ours(cookie uint64) (k Kind, object uint32, ok bool) {
 const (
 	groupAlive       = 0xf1000000 // does nothing, and lives: what buckets of last resort watch
 	groupParse       = 0xf1000001 // has Open vSwitch look at a frame anew
-	groupCopy        = 0xf1000000 // plus the label of the monitor or copy pool
+	groupCopy        = 0xf1000000 // plus the label of the destination or copy pool
 	groupFloodLocal  = 0xf2000000 // plus the network's label
 	groupFloodRemote = 0xf3000000 // plus the network's label
 	groupBackLocal   = 0xf4000000 // plus the via label
@@ -97,6 +98,20 @@ const (
 	groupPassIn      = 0xf7000000 // plus the via label
 	groupPassFlooded = 0xf8000000 // plus the via label
 )
+
+// Meters are told by their range, too: up to the highest number that Open vSwitch takes.
+const (
+	meterFirst = 0xf0000000
+	meterLast  = 0xffff0000
+)
+
+// MeterOf gives the meter of a contract's copies by the contract's number.
+func MeterOf(tap uint32) uint32 { return meterFirst + tap%(meterLast-meterFirst+1) }
+
+// OurMeter reports whether a meter is in our range, and whose it is.
+func OurMeter(id uint32) (tap uint32, ok bool) {
+	return id - meterFirst, id >= meterFirst && id <= meterLast
+}
 
 // OurGroup reports whether a group id is in our range.
 func OurGroup(id openflow.GroupID) bool { return id >= groupCopy && id < 0xf9000000 }

@@ -113,13 +113,14 @@ func (x transit) look(rt *rapid.T, d draws, n int) int {
 }
 
 func (x transit) judge(s sender, fr frame, r ofsim.Result, direct int) error {
-	got, served, past := map[place]int{}, map[string]bool{}, map[string]bool{}
+	got, served, past, copies := map[place]int{}, map[string]bool{}, map[string]bool{}, map[string]bool{}
 	who, given := portsByPlace(x.after), x.given()
 	for i, d := range r.Deliveries {
 		at := place{d.DPID, d.Port}
-		if !bytes.Equal(d.Frame, asSeenBy(x.before, who[at], s.p.Network, fr)) && !bytes.Equal(d.Frame, asSeenBy(x.after, who[at], s.p.Network, fr)) && s.p.Kind != topology.KindMonitor {
+		if !x.formed(who[at], s.p.Network, fr, d.Frame) && s.p.Kind != topology.KindMonitor {
 			return fmt.Errorf("delivered altered at %v", at)
 		}
+		copies[who[at]+string(d.Frame)] = true
 		if got[at]++; slices.Contains(monitors, who[at]) {
 			if !x.may(s.p.Network, who[at]) && s.p.Kind != topology.KindMonitor {
 				return fmt.Errorf("monitor %s got a frame of a network that no contract leads to it from", who[at])
@@ -172,12 +173,29 @@ func (x transit) judge(s sender, fr frame, r ofsim.Result, direct int) error {
 		has := func(d string) bool {
 			// Nothing is sent out of the port by which it was just given back.
 			back := (oracle{x.after}).monitorOf(d)
-			return back != nil && back.ID != d && copied[back.ID] || copied[d] || x.unplugged(d)
+			if back != nil && back.ID != d && copied[back.ID] || x.unplugged(d) {
+				return true
+			}
+			for _, c := range slices.Concat(due...) {
+				if c.monitor != d {
+					continue
+				}
+				if c.RewriteDstMAC && x.unknown(d) {
+					return true
+				}
+				for _, w := range []*World{x.before, x.after} {
+					if copies[d+string(asSeenBy(w, d, s.p.Network, fr))] || copies[d+string(asSeenBy(w, d, s.p.Network, fr, c.form()))] {
+						return true
+					}
+				}
+			}
+			return false
 		}
 		some, always := len(due) == 0, map[string]int{}
-		for _, ms := range due {
-			some = some || len(ms) == 0 || slices.ContainsFunc(ms, has)
-			for _, m := range ms {
+		for _, cs := range due {
+			some = some || len(cs) == 0 || slices.ContainsFunc(cs, func(c copying) bool { return has(c.monitor) })
+			for _, c := range cs {
+				m := c.monitor
 				if always[m]++; always[m] == len(due) && !has(m) {
 					return fmt.Errorf("%s of %s passes unseen by %s", dir, port, m)
 				}
@@ -202,11 +220,12 @@ func (x transit) judge(s sender, fr frame, r ofsim.Result, direct int) error {
 	return nil
 }
 
-// mixed reports whether a monitor of redirects has contracts of several networks, or gives back by a
-// port that is itself copied to, before or after. The API refuses the first; but when a port passes
-// from one use to another at once, what it had of the one may come back into the other meanwhile.
+// mixed reports whether a monitor of redirects has contracts of several networks, gives back by a port
+// that is itself copied to, or has copies that are not simply the frame, before or after. The API
+// refuses the first, and the last are not made; but when a port passes from one use to another at once,
+// what it had of the one may come back into the other meanwhile.
 func (x transit) mixed() bool {
-	networks, redirects, monitor := map[string]string{}, map[string]bool{}, map[string]string{}
+	networks, redirects, optioned, monitor := map[string]string{}, map[string]bool{}, map[string]bool{}, map[string]string{}
 	mixed := map[string]bool{}
 	for _, w := range []*World{x.before, x.after} {
 		for _, id := range w.Taps() {
@@ -222,13 +241,14 @@ func (x transit) mixed() bool {
 					n = "whatever tags say"
 				}
 				redirects[e] = redirects[e] || t.Action == flowtap.Redirect
+				optioned[e] = optioned[e] || t.optioned()
 				mixed[e] = mixed[e] || networks[e] != "" && networks[e] != n || monitor[e] != "" && monitor[e] != m
 				networks[e], monitor[e] = n, m
 			}
 		}
 	}
-	for e := range mixed {
-		if mixed[e] && redirects[e] {
+	for e := range redirects {
+		if (mixed[e] || optioned[e]) && redirects[e] {
 			return true
 		}
 	}
@@ -304,10 +324,36 @@ func (x transit) steady(s sender, fr frame) map[place]bool {
 	return both
 }
 
-// due gives sets of monitors of which one must have a frame that a port sends or has been delivered, and
+// formed reports whether a frame at a port is what it may get, before or after: for a monitor, a copy in
+// the form of some contract too.
+func (x transit) formed(port, network string, fr frame, got []byte) bool {
+	for _, w := range []*World{x.before, x.after} {
+		if bytes.Equal(got, asSeenBy(w, port, network, fr)) {
+			return true
+		}
+		for _, id := range w.Taps() {
+			if t := w.Tap(id); t.Dst == port && bytes.Equal(got, asSeenBy(w, port, network, fr, t.form())) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// unknown reports whether a monitor's address is not known, before or after.
+func (x transit) unknown(monitor string) bool {
+	for _, w := range []*World{x.before, x.after} {
+		if p := w.Port(monitor); p == nil || p.MAC.IsZero() && len(p.Status.LearnedMACs) == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// due gives sets of monitors, with the contracts that lead there, of which one must have a frame that a port sends or has been delivered, and
 // any that is in all of them; none unless the port's contracts before and after all govern it, however
 // the frame travels.
-func (x transit) due(port string, dir flowtap.Direction, s sender, fr frame) (ds [][]string) {
+func (x transit) due(port string, dir flowtap.Direction, s sender, fr frame) (ds [][]copying) {
 	for _, w := range []*World{x.before, x.after} {
 		p := w.Port(port)
 		if p == nil || len(p.Status.Attachments) == 0 {
@@ -327,7 +373,11 @@ func (x transit) due(port string, dir flowtap.Direction, s sender, fr frame) (ds
 			if t == nil || t.FailMode == flowtap.FailOpen {
 				return nil
 			}
-			ds = append(ds, oracle{w}.leadsTo(t, fr))
+			var cs []copying
+			for _, m := range (oracle{w}).leadsTo(t, fr) {
+				cs = append(cs, copying{t, m})
+			}
+			ds = append(ds, cs)
 		}
 	}
 	return ds

@@ -80,11 +80,11 @@ func (l *lab) tap(id string, t flowtap.Tap) []Unit {
 	return l.w.PutTap(id, num, t)
 }
 
-// desired is what a node's switch should hold; an error names a flow or group that is made twice.
+// desired is what a node's switch should hold; an error names what is made twice.
 func desired(w *World, node string) (*flowset.Set, error) {
 	set, from := &flowset.Set{}, map[flowset.Key]Unit{}
 	for _, u := range w.Units() {
-		flows, groups := Part(w, node, u)
+		flows, groups, meters := Part(w, node, u)
 		for _, f := range flows {
 			k := flowset.KeyOf(&f)
 			if first, twice := from[k]; twice {
@@ -98,6 +98,12 @@ func desired(w *World, node string) (*flowset.Set, error) {
 				return nil, fmt.Errorf("%s: %v makes group %#x again", node, u, g.ID)
 			}
 			set.PutGroup(g)
+		}
+		for _, m := range meters {
+			if _, twice := set.Meter(m.ID); twice {
+				return nil, fmt.Errorf("%s: %v makes meter %#x again", node, u, m.ID)
+			}
+			set.PutMeter(m)
 		}
 	}
 	return set, nil
@@ -172,7 +178,7 @@ func describe(w *World) string {
 	}
 	for _, id := range w.Taps() {
 		t := w.Tap(id)
-		fmt.Fprintf(&b, "tap %s: %s (fails %s) %s -> %s %q %s priority %d enabled %v\n", id, t.Action, t.FailMode, t.Src, t.leadsTo(), t.Match, t.Direction, t.Priority, t.Enabled)
+		fmt.Fprintf(&b, "tap %s: num %d %s (fails %s) %s -> %s %q %s priority %d enabled %v limit %v\n", id, t.Num, t.Action, t.FailMode, t.Src, t.dest, t.Match, t.Direction, t.Priority, t.Enabled, t.RateLimit)
 	}
 	for _, key := range sortedKeys(w.labels) {
 		fmt.Fprintf(&b, "label %s = %#x\n", key, w.labels[key])

@@ -30,11 +30,15 @@ func (b *builder) monitor(p *Port) {
 			b.give(p, label)
 		}
 	}
+	b.forms(p, here, label)
 }
 
 // entrance lets in what contracts redirected to a monitor that gives frames back here, and nothing else.
 func (b *builder) entrance(p *Port, here openflow.PortNo) {
 	drop := openflow.Flow{Table: TableClassify, Priority: prioInject, Cookie: Cookie(KindInject, p.Num), Match: match(inPort(here))}
+	if b.w.learns(p) {
+		drop.Apply = toController()
+	}
 	b.flow(drop)
 	in := openflow.Flow{Table: TableClassify, Priority: prioClassify, Cookie: Cookie(KindMonitor, p.Num), Match: match(inPort(here)), Goto: TableComeback}
 	admitted := 0
@@ -60,21 +64,26 @@ func (b *builder) entrance(p *Port, here openflow.PortNo) {
 
 // towards gives the bucket that takes a copy to a monitor: none while it is nowhere.
 func (b *builder) towards(p *Port, here openflow.PortNo, label uint32) []openflow.Bucket {
+	to, actions := b.way(p, here, label)
+	if to == 0 {
+		return nil
+	}
+	return []openflow.Bucket{bucket(append(actions, openflow.Output{Port: to})...)}
+}
+
+// way gives the port to a monitor, and what is to be set before a frame goes there; zero while the
+// monitor is nowhere.
+func (b *builder) way(p *Port, here openflow.PortNo, label uint32) (openflow.PortNo, []openflow.Action) {
 	if p.Status.Node == b.n.ID {
-		if here == 0 {
-			return nil
-		}
-		return []openflow.Bucket{bucket(openflow.Output{Port: here})}
+		return here, nil
 	}
 	at := b.w.nodes[p.Status.Node]
 	if at == nil || b.n.TunnelPort == 0 {
-		return nil
+		return 0, nil
 	}
-	return []openflow.Bucket{bucket(
-		// A frame that came by the tunnel port is not sent out of it unless in_port is cleared.
-		openflow.Set(openflow.FieldInPort, 0),
-		tunnelTo(at), openflow.Set(openflow.FieldTunnelID, uint64(label)),
-		openflow.Output{Port: b.n.TunnelPort})}
+	// A frame that came by the tunnel port is not sent out of it unless in_port is cleared.
+	return b.n.TunnelPort, []openflow.Action{openflow.Set(openflow.FieldInPort, 0),
+		tunnelTo(at), openflow.Set(openflow.FieldTunnelID, uint64(label))}
 }
 
 // copiesFrom reports whether frames on a node may have to be copied to a monitor or pool: an enabled

@@ -89,5 +89,5 @@ func (b *builder) toTunnel(label uint32, cookie uint64, fields ...openflow.Match
 		Apply: []openflow.Action{openflow.Set(openflow.FieldTunnelID, uint64(label)), openflow.Output{Port: b.n.TunnelPort}}})
 }
 
-// seenBy gives the monitors and copy pools that contracts of a network copy sent frames to, sorted.
+// seenBy gives the destinations and copy pools that contracts of a network surely copy sent frames to, sorted.
 func (w *World) seenBy(network string) []string { return sortedKeys(w.seen[network]) }

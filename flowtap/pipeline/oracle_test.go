@@ -28,6 +28,8 @@ type place struct {
 //   - of a port's contracts in a direction the one with the highest priority that has the frame
 //     governs it. Each monitor that the sender's governing contract (out), or that of another port that
 //     receives it (in), leads to, gets one copy; if it redirects, the port's part ends there;
+//   - copies may have a form of their own (cut, readdressed) and be held back by a rate: one that is neither
+//     makes all others for that monitor needless, one of a form others of that form, one with a rate none;
 //   - a contract that leads to a pool means, for one frame, all members of a copy pool, or the member of
 //     a spread pool that has the frame's slice, which the tests choose (sliceOf);
 //   - every monitor gives back what it gets, by its entrance (comeBack), as an inline appliance does.
@@ -39,14 +41,33 @@ type verdict struct {
 	receivers map[place]int
 	// mayReceive: a second place of the sender itself, while it is in two.
 	mayReceive map[place]bool
-	copies     map[string]int // by monitor
+	copies     map[copied]int
 	// mayCopy: a target that a flooded frame was sent to, and that did not get it because it bears
 	// the target's own address, which only a port without security can forge.
-	mayCopy map[string]bool
+	mayCopy map[copied]int
 	// sender and receiver contracts in force, by port: what the interleaving test compares.
 	governs map[governed]string // destination
 	// vague: whether a monitor gives a frame back hangs on one that it may or may not have had.
 	vague bool
+}
+
+// copied is copies of a form at a monitor.
+type copied struct {
+	monitor string
+	form    form
+}
+
+// A copying is a contract and one of the monitors that it copies to.
+type copying struct {
+	*Tap
+	monitor string
+}
+
+func (c copying) copied() copied { return copied{c.monitor, c.form()} }
+
+// satisfies says whether a copy makes another one needless.
+func (c copied) satisfies(o copied) bool {
+	return c.monitor == o.monitor && (c.form == form{} || c.form == o.form)
 }
 
 // governed names a port and a direction.
@@ -255,7 +276,7 @@ func (o oracle) inForce(t *Tap) bool {
 	for _, m := range o.mayLeadTo(t) {
 		e := o.entrance(m)
 		n, at := o.networkOf(e), o.monitorOf(e)
-		if n != "" && (at == nil || at.ID != m || t.DstPool != "" && o.w.Pool(t.DstPool).Mode == topology.PoolCopy) {
+		if n != "" && (at == nil || at.ID != m || t.optioned() || t.DstPool != "" && o.w.Pool(t.DstPool).Mode == topology.PoolCopy) {
 			return false
 		}
 		if p != nil && (o.admits(e, p.Network) || at != nil && at.Tag == topology.TagVLAN && t.Action != flowtap.Redirect) {
@@ -339,7 +360,7 @@ type journey struct {
 
 // judge says what must become of a frame that port p sends from node.
 func (o oracle) judge(p *Port, node string, f frame) verdict {
-	v := verdict{receivers: map[place]int{}, mayReceive: map[place]bool{}, copies: map[string]int{}, mayCopy: map[string]bool{}, governs: map[governed]string{}}
+	v := verdict{receivers: map[place]int{}, mayReceive: map[place]bool{}, copies: map[copied]int{}, mayCopy: map[copied]int{}, governs: map[governed]string{}}
 	if p.Kind != topology.KindMonitor && !o.passes(p, f) {
 		return v
 	}
@@ -364,27 +385,34 @@ func (o oracle) judge(p *Port, node string, f frame) verdict {
 
 // toMonitor has a monitor get the frame, if it is anywhere. A switch does not send a frame out of the
 // port that it came in by, as when a monitor's port is another one's entrance.
-func (j *journey) toMonitor(monitor string, x pass, node string) {
-	if m := j.w.Port(monitor); m != nil && m.Status.Node != "" && !(x.entrance == monitor && x.node == node && m.Status.Node == node) {
-		j.copies[monitor]++
-		j.held = append(j.held, monitor)
+func (j *journey) toMonitor(c copying, x pass, node string) {
+	if m := j.w.Port(c.monitor); j.reaches(c) && !(x.entrance == c.monitor && x.node == node && m.Status.Node == node) {
+		j.copies[c.copied()]++
+		j.held = append(j.held, c.monitor)
 	}
 }
 
-func (j *journey) mayBeCopied(monitor string) {
-	if m := j.w.Port(monitor); m != nil && m.Status.Node != "" {
-		j.mayCopy[monitor] = true
-		j.vague = j.vague || j.networkOf(j.entrance(monitor)) != ""
+// reaches says whether a contract's copies get to its monitor.
+func (j *journey) reaches(c copying) bool {
+	m := j.w.Port(c.monitor)
+	known := m != nil && (!m.MAC.IsZero() || len(m.Status.LearnedMACs) > 0)
+	return m != nil && m.Status.Node != "" && c.RateLimit != aboveRate && (known || !c.RewriteDstMAC)
+}
+
+func (j *journey) mayBeCopied(c copying) {
+	if j.reaches(c) {
+		j.mayCopy[c.copied()]++
+		j.vague = j.vague || j.networkOf(j.entrance(c.monitor)) != ""
 	}
 }
 
-// A pass is what has happened to a frame so far: the monitors that have had a copy (seen), or that gave
+// A pass is what has happened to a frame so far: the copies that monitors have surely had (seen), or the one that gave
 // it back after it had left its sender (via).
 type pass struct {
 	from     *Port // sender; nil where it cannot be told
 	node     string
 	here     bool // it entered on node, by the sender's port
-	seen     []string
+	seen     []copied
 	via      string
 	entrance string // by which it was given back
 	view     flowtap.Frame
@@ -399,13 +427,15 @@ func (j *journey) sent(p *Port, node string) {
 		case j.lets(t):
 		case t.Action == flowtap.Redirect:
 			for _, m := range j.leadsTo(t, j.f) {
-				j.toMonitor(m, x, node)
+				j.toMonitor(copying{t, m}, x, node)
 			}
 			return
 		default:
-			x.seen = j.leadsTo(t, j.f)
-			for _, m := range x.seen {
-				j.toMonitor(m, x, node)
+			for _, m := range j.leadsTo(t, j.f) {
+				c := copying{t, m}
+				if j.toMonitor(c, x, node); !t.limited() {
+					x.seen = append(x.seen, c.copied())
+				}
 			}
 		}
 	}
@@ -445,7 +475,7 @@ func (j *journey) deliver(x pass, to *Port) {
 		j.mayReceive[j.active(to)] = true
 		for _, t := range j.w.Taps() {
 			for _, m := range j.mayLeadTo(j.w.Tap(t)) {
-				j.mayBeCopied(m)
+				j.mayBeCopied(copying{j.w.Tap(t), m})
 			}
 		}
 		return
@@ -468,23 +498,24 @@ func (j *journey) deliver(x pass, to *Port) {
 	}
 	j.governs[governed{to.ID, flowtap.In}] = t.leadsTo()
 	ms := j.leadsTo(t, j.f)
-	if t.Action != flowtap.Redirect || slices.Contains(ms, x.via) || j.lets(t) && !slices.Contains(x.seen, t.Dst) {
+	if t.Action != flowtap.Redirect || slices.Contains(ms, x.via) || j.lets(t) && !x.had(copying{t, t.Dst}) {
 		j.receivers[j.active(to)]++
 	}
 	for _, m := range ms {
-		if x.via != m && !slices.Contains(x.seen, m) && !j.lets(t) { // of a redirect: else it has one already, and will give that back
-			j.toMonitor(m, x, to.Status.Node)
+		if c := (copying{t, m}); x.via != m && !x.had(c) && !j.lets(t) { // of a redirect: else it has one already, and will give that back
+			j.toMonitor(c, x, to.Status.Node)
 		}
 	}
 }
 
+// had says whether a monitor has had what makes a copy needless.
+func (x pass) had(c copying) bool {
+	return slices.ContainsFunc(x.seen, func(s copied) bool { return s.satisfies(c.copied()) })
+}
+
 // flood sends a frame to all members but the sender.
 func (j *journey) flood(x pass) {
-	copied := map[string]bool{x.via: true}
-	for _, m := range x.seen {
-		copied[m] = true
-	}
-	var due []string
+	var due, maybe []copying
 	for _, to := range j.members(j.network) {
 		if to.Status.Node == "" {
 			continue
@@ -505,13 +536,12 @@ func (j *journey) flood(x pass) {
 		t := j.governing(to, flowtap.In, v)
 		if t != nil {
 			for _, m := range j.leadsTo(t, j.f) {
-				switch {
-				case copied[m]:
+				switch c := (copying{t, m}); {
+				case m == x.via || x.had(c):
 				case j.bears(to, j.f):
-					j.mayBeCopied(m)
+					maybe = append(maybe, c)
 				default:
-					copied[m] = true
-					due = append(due, m)
+					due = append(due, c)
 				}
 			}
 		}
@@ -539,8 +569,47 @@ func (j *journey) flood(x pass) {
 			}
 		}
 	}
-	for _, m := range due {
-		j.toMonitor(m, x, x.node)
+	j.copyFlooded(x, due, maybe)
+}
+
+// copyFlooded makes the copies of a flooded frame that contracts are due, or may get.
+func (j *journey) copyFlooded(x pass, due, maybe []copying) {
+	strict := func(a, b copying) int { // what satisfies most comes first
+		rank := func(c copying) int {
+			switch {
+			case c.limited():
+				return 2
+			case c.form() != form{}:
+				return 1
+			}
+			return 0
+		}
+		return rank(a) - rank(b)
+	}
+	slices.SortStableFunc(due, strict)
+	slices.SortStableFunc(maybe, strict)
+	satisfied := func(by []copying, c copying, other bool) bool {
+		return slices.ContainsFunc(by, func(m copying) bool {
+			return !m.limited() && m.copied().satisfies(c.copied()) && !(other && m.copied() == c.copied() && !c.limited())
+		})
+	}
+	var made []copying
+	for _, c := range due {
+		switch {
+		case satisfied(made, c, false):
+		case satisfied(maybe, c, true):
+			j.mayBeCopied(c)
+		default:
+			j.toMonitor(c, x, x.node)
+			made = append(made, c)
+		}
+	}
+	var might []copying
+	for _, c := range maybe {
+		if !satisfied(made, c, false) && !slices.ContainsFunc(might, func(m copying) bool { return !m.limited() && !c.limited() && m.copied() == c.copied() }) {
+			j.mayBeCopied(c)
+			might = append(might, c)
+		}
 	}
 }
 

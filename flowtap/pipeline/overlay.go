@@ -38,9 +38,10 @@ func (o Overlay) Over(have, want *flowset.Set, changes flowset.Changes) (on, off
 	return on, off
 }
 
-// Join puts two changes into one; they must not concern the same flows or groups.
+// Join puts two changes into one; they must not concern the same flows, groups or meters.
 func Join(a, b flowset.Changes) flowset.Changes {
 	return flowset.Changes{
+		MeterAdd: append(a.MeterAdd, b.MeterAdd...), MeterModify: append(a.MeterModify, b.MeterModify...), MeterDelete: append(a.MeterDelete, b.MeterDelete...),
 		GroupAdd: append(a.GroupAdd, b.GroupAdd...), GroupModify: append(a.GroupModify, b.GroupModify...),
 		FlowAdd: append(a.FlowAdd, b.FlowAdd...), FlowModify: append(a.FlowModify, b.FlowModify...),
 		FlowReplace: append(a.FlowReplace, b.FlowReplace...), FlowDelete: append(a.FlowDelete, b.FlowDelete...),

@@ -13,7 +13,7 @@ type Plan [4]flowset.Changes
 // The phases of a plan.
 const (
 	// PhaseReady is what a switch must know before it is sent something new: what labels mean,
-	// deliveries, what monitors may give back.
+	// deliveries, what monitors may give back. Rates and forms of copies, too.
 	PhaseReady = iota
 	// PhaseFirst is pools, the copies of flooded frames, which other nodes' targets depend on, and new contracts
 	// on what is delivered here, because unknown destinations are led to a gateway by flows of this phase.
@@ -27,6 +27,7 @@ const (
 // Phases parts one switch's change so that across switches the receiving side is ready before
 // the sending side starts, and goes after it stopped.
 func Phases(c flowset.Changes) (p Plan) {
+	p[PhaseReady].MeterAdd, p[PhaseReady].MeterModify, p[PhaseLast].MeterDelete = c.MeterAdd, c.MeterModify, c.MeterDelete
 	p[PhaseReady].GroupAdd = c.GroupAdd
 	p[PhaseRest].GroupModify, p[PhaseLast].GroupDelete = c.GroupModify, c.GroupDelete
 	for _, f := range c.FlowAdd {
@@ -61,7 +62,7 @@ func Phases(c flowset.Changes) (p Plan) {
 			phase = PhaseFirst
 		case gate && (receives(&f) || inTransit(&f)):
 			phase = PhaseReady // with its restatement
-		case receives(&f), inTransit(&f):
+		case receives(&f), shapes(&f), inTransit(&f):
 			phase = PhaseLast
 		}
 		p[phase].FlowDelete = append(p[phase].FlowDelete, f)
@@ -74,7 +75,7 @@ func phaseOf(f *openflow.Flow, added bool) int {
 	switch {
 	case f.Table == TableFlood, floods(f), chooses(f):
 		return PhaseFirst
-	case added && receives(f), comesBack(f) && !(added && anonymous(f)):
+	case added && (receives(f) || shapes(f)), comesBack(f) && !(added && anonymous(f)):
 		return PhaseReady
 	case added && delivers(f):
 		return PhaseFirst
@@ -122,6 +123,9 @@ func receives(f *openflow.Flow) bool {
 // chooses tells the flows of spread pools: contracts of the first phase lead there, and the stages of flood
 // programs change with the members that are chosen.
 func chooses(f *openflow.Flow) bool { return f.Table == TableSlice || f.Table == TableGive }
+
+// shapes tells flows that copies of contracts are led to on their way to the monitor.
+func shapes(f *openflow.Flow) bool { return f.Table == TableLimit || f.Table == TableCut }
 
 // comesBack tells the flows that only concern what monitors give back. An entrance that is a gate is
 // restated with the rest: by then all that lies behind it has changed.

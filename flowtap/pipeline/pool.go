@@ -296,6 +296,9 @@ func (b *builder) seen(t *Tap) (ss []seenShare) {
 			had[b.w.labels[PoolLabel(c.ID)]] = c.monitors()
 		}
 	}
+	if t.DstPool == "" { // a copy of the same form
+		had[b.w.labelOf(t.dest)] = monitors
+	}
 	for label, who := range had {
 		if label == 0 {
 			continue
@@ -316,7 +319,7 @@ func (b *builder) seen(t *Tap) (ss []seenShare) {
 func (b *builder) copies(t *Tap) []openflow.Action {
 	network := b.w.networkOf(t)
 	if t.DstPool == "" {
-		return b.copyTo(network, t.Dst)
+		return b.copyFor(t)
 	}
 	actions := []openflow.Action{openflow.ApplyGroup{ID: copyGroup(b.w.labelOf(t.leadsTo()))}}
 	for _, m := range b.w.monitorsOf(t) {

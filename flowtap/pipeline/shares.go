@@ -6,7 +6,7 @@ import (
 )
 
 // Shares keeps one node's desired state up to date unit by unit. The zero value is that of a
-// world without units. A flow or group may pass from one unit to another, as the classify flow of
+// world without units. A flow, group or meter may pass from one unit to another, as the classify flow of
 // a port number that another port gets, so what goes is taken out before anything is put in.
 type Shares struct {
 	want  flowset.Set
@@ -17,14 +17,15 @@ type Shares struct {
 type share struct {
 	keys   []flowset.Key
 	groups []openflow.GroupID
+	meters []uint32
 }
 
 // Want is the desired state. It belongs to the Shares: it changes with the next Update.
 func (s *Shares) Want() *flowset.Set { return &s.want }
 
-// Update recomputes units, as World's methods name them, and says which flows and groups may be
+// Update recomputes units, as World's methods name them, and says which flows, groups and meters may be
 // other than before; some may come twice.
-func (s *Shares) Update(w *World, node string, units []Unit) (keys []flowset.Key, groups []openflow.GroupID) {
+func (s *Shares) Update(w *World, node string, units []Unit) (keys []flowset.Key, groups []openflow.GroupID, meters []uint32) {
 	todo := map[Unit]bool{}
 	for _, u := range units {
 		todo[u] = true
@@ -48,11 +49,14 @@ func (s *Shares) Update(w *World, node string, units []Unit) (keys []flowset.Key
 		for _, id := range old.groups {
 			s.want.DeleteGroup(id)
 		}
-		keys, groups = append(keys, old.keys...), append(groups, old.groups...)
+		for _, id := range old.meters {
+			s.want.DeleteMeter(id)
+		}
+		keys, groups, meters = append(keys, old.keys...), append(groups, old.groups...), append(meters, old.meters...)
 	}
 	for u := range todo {
 		var now share
-		fs, gs := Part(w, node, u)
+		fs, gs, ms := Part(w, node, u)
 		for i := range fs {
 			now.keys = append(now.keys, flowset.KeyOf(&fs[i]))
 			s.want.PutFlow(fs[i])
@@ -61,12 +65,16 @@ func (s *Shares) Update(w *World, node string, units []Unit) (keys []flowset.Key
 			now.groups = append(now.groups, gs[i].ID)
 			s.want.PutGroup(gs[i])
 		}
-		keys, groups = append(keys, now.keys...), append(groups, now.groups...)
-		if len(now.keys)+len(now.groups) == 0 {
+		for _, m := range ms {
+			now.meters = append(now.meters, m.ID)
+			s.want.PutMeter(m)
+		}
+		keys, groups, meters = append(keys, now.keys...), append(groups, now.groups...), append(meters, now.meters...)
+		if len(now.keys)+len(now.groups)+len(now.meters) == 0 {
 			delete(s.units, u)
 		} else {
 			s.units[u] = now
 		}
 	}
-	return keys, groups
+	return keys, groups, meters
 }

@@ -258,6 +258,9 @@ func (w *World) unfitness(t *Tap, monitor string, src *Port) string {
 	if w.monitorAt(e) != monitor {
 		return fmt.Sprintf("port %s is where monitor %s gives frames back; another monitor cannot", e, w.monitorAt(e))
 	}
+	if t.optioned() {
+		return fmt.Sprintf("monitor %s gives redirected frames back, and would give back copies that are cut, limited or readdressed as well", monitor)
+	}
 	return fmt.Sprintf("monitor %s gives frames of network %s back, and cannot tell those of network %s from them without a tag",
 		monitor, w.networkAt(e), src.Network)
 }
@@ -277,6 +280,9 @@ func (w *World) obstacleTo(t *Tap, monitor string, h Health) string {
 	}
 	if w.ports[monitor].Status.LinkDown() {
 		return fmt.Sprintf("monitor %s's port is down", monitor)
+	}
+	if _, known := addressOf(w.ports[monitor]); t.RewriteDstMAC && !known {
+		return fmt.Sprintf("monitor %s declares no mac, and has sent no frame to learn it from", monitor)
 	}
 	for _, n := range w.nodesOfMonitor(monitor) {
 		if w.nodes[n] != nil && !h.Up(n) {

@@ -19,7 +19,9 @@ const (
 	TableTapIn    openflow.TableID = 60 // contracts on frames that a target receives
 	TableEncap    openflow.TableID = 70 // label and send through the tunnel
 	TableSpread   openflow.TableID = 75 // hash: which slice of a spread pool
+	TableLimit    openflow.TableID = 76 // rates of contracts' copies
 	TableSlice    openflow.TableID = 77 // which member that is
+	TableCut      openflow.TableID = 78 // copies that are truncated, to a local monitor or its node
 	TableGive     openflow.TableID = 79 // what it gets of the frame
 	TableDeliver  openflow.TableID = 80 // copies to a local monitor
 	TableOutput   openflow.TableID = 90 // to the port in reg1, never to the frame's own sender
@@ -31,7 +33,8 @@ var (
 	RegOut     = openflow.FieldReg(1) // port number to deliver to
 	RegSeenBy  = openflow.FieldReg(2) // label of the destination that has the frame already, and how: seenBits
 	RegOrigin  = openflow.FieldReg(3) // where the frame comes from and how, originLocal and so on
-	RegDeliver = openflow.FieldReg(4) // label of the monitor that a tunnelled copy is for
+	RegDeliver = openflow.FieldReg(4) // label of the monitor that a tunnelled copy is for; cut: of the destination
+	RegLimited = openflow.FieldReg(4) // limit: number of the contract whose copy this is
 	RegSender  = openflow.FieldReg(4) // number of the port that sent what a monitor gave back
 	RegCopied  = openflow.FieldReg(5) // flood: label of the destination copied to last
 	RegStage   = openflow.FieldReg(6) // flood: label of the destination being considered
@@ -105,16 +108,18 @@ var Tables = []Table{
 	{ID: TableTarget, Name: "target", Context: []openflow.Field{openflow.FieldInPort, RegNetwork, RegClaims}, Contract: true,
 		Next: []openflow.TableID{TableTapOut, TableForward}, Miss: "drop: spoofed"},
 	{ID: TableTapOut, Name: "tap-out", Context: []openflow.Field{openflow.FieldInPort}, Contract: true,
-		Next: []openflow.TableID{TableForward}, Resubmits: []openflow.TableID{TableForward, TableSpread}, Miss: "forward"},
+		Next: []openflow.TableID{TableForward}, Resubmits: []openflow.TableID{TableForward, TableSpread, TableLimit, TableCut}, Miss: "forward"},
 	{ID: TableForward, Name: "forward", Context: []openflow.Field{RegNetwork, RegOrigin, RegSeenBy, RegSender, openflow.FieldInPort, openflow.FieldEthDst, openflow.FieldPktMark},
 		Next: []openflow.TableID{TableTapIn, TableEncap, TableOutput}, Resubmits: []openflow.TableID{TableFlood, TableTapIn, TableEncap, TableOutput}, Miss: "drop: not this node's network"},
 	{ID: TableFlood, Name: "flood", Context: []openflow.Field{RegNetwork, RegSeenBy, RegSender, RegCopied, RegStage, RegTarget, openflow.FieldInPort}, Contract: true,
-		Resubmits: []openflow.TableID{TableSpread}, Miss: "no copy"},
+		Resubmits: []openflow.TableID{TableSpread, TableLimit, TableCut}, Miss: "no copy"},
 	{ID: TableTapIn, Name: "tap-in", Context: []openflow.Field{RegOut, RegSeenBy, RegOrigin, openflow.FieldInPort}, Contract: true,
-		Next: []openflow.TableID{TableOutput}, Resubmits: []openflow.TableID{TableOutput, TableSpread}, Miss: "output"},
+		Next: []openflow.TableID{TableOutput}, Resubmits: []openflow.TableID{TableOutput, TableSpread, TableLimit, TableCut}, Miss: "output"},
 	{ID: TableEncap, Name: "encap", Context: []openflow.Field{RegNetwork, RegSeenBy, RegSender, RegOrigin}, Miss: "drop"},
 	{ID: TableSpread, Name: "spread", Next: []openflow.TableID{TableSlice}},
+	{ID: TableLimit, Name: "limit", Context: []openflow.Field{RegLimited}, Resubmits: []openflow.TableID{TableCut}, Miss: "drop"},
 	{ID: TableSlice, Name: "slice", Context: []openflow.Field{RegPool}, Next: []openflow.TableID{TableGive}, Miss: "give to nobody"},
+	{ID: TableCut, Name: "cut", Context: []openflow.Field{RegDeliver}, Miss: "drop"},
 	{ID: TableGive, Name: "give", Context: []openflow.Field{RegPool, RegHow, RegSeenBy, RegNetwork}, Resubmits: []openflow.TableID{TableForward, TableOutput}, Miss: "nothing"},
 	{ID: TableDeliver, Name: "deliver", Context: []openflow.Field{RegDeliver}, Miss: "drop"},
 	{ID: TableOutput, Name: "output", Context: []openflow.Field{RegOut, RegSender, openflow.FieldEthSrc}, Miss: "drop"},

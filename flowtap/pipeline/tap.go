@@ -1,6 +1,8 @@
 package pipeline
 
 import (
+	"slices"
+
 	"github.com/flowtap/flowtap/flowtap"
 	"github.com/flowtap/flowtap/openflow"
 	"github.com/flowtap/flowtap/topology"
@@ -9,10 +11,11 @@ import (
 // tap is a contract's flows at its target: copies of what the target sends, made where it is
 // attached, and of what is delivered to it alone. Flooded frames are in flood.go.
 func (b *builder) tap(t *Tap) {
-	p, label := b.w.ports[t.Src], b.w.labelOf(t.leadsTo())
+	p, label := b.w.ports[t.Src], b.w.labelOf(t.dest)
 	if p == nil || !b.w.inForce(t) {
 		return
 	}
+	b.limit(t)
 	here := b.w.attachment(p, b.n.ID)
 	if here == 0 {
 		return
@@ -21,16 +24,20 @@ func (b *builder) tap(t *Tap) {
 		b.tapSpread(p, here, t, pool)
 		return
 	}
-	toMonitor := b.copies(t)
 	if t.Action == flowtap.Redirect {
 		b.divert(p, here, t)
 		return
 	}
-	if b.w.labels[SeenLabel(p.Network, t.leadsTo())] != 0 {
+	toMonitor := b.copies(t)
+	if marked := b.w.labels[SeenLabel(p.Network, t.dest)] != 0; marked || t.limited() {
+		actions := toMonitor
+		if !t.limited() {
+			actions = append(slices.Clone(toMonitor), set(RegSeenBy, label))
+		}
 		for _, c := range t.out {
 			for _, m := range b.sent(p, here, c) {
 				b.flow(openflow.Flow{Table: TableTapOut, Priority: tapPriority(t.Priority), Cookie: Cookie(KindTap, t.Num), Match: m,
-					Apply: append(toMonitor[:len(toMonitor):len(toMonitor)], set(RegSeenBy, label)), Goto: TableForward})
+					Apply: actions, Goto: TableForward})
 			}
 		}
 	}

@@ -25,12 +25,12 @@ const (
 	UnitNetwork                    // labels, groups of members
 	UnitPort                       // a VM's or gateway's port: its place, guard, forwarding
 	UnitMonitor                    // a monitor's port: delivery and its group of copies
-	UnitTap                        // a contract's flows at its target
+	UnitTap                        // a contract's flows at its target, and its rate
 	UnitFlood                      // a network's flooding and the order in which contracts on it are looked up
 	UnitTarget                     // a port's contracts on flooded frames, as far as decided for it alone
 	UnitReturn                     // what comes back from monitors of a port's redirects, and what is flooded to it
 	UnitPool                       // a pool's group of copies, or its slices
-	UnitCube                       // contracts on flooded frames that are decided together: network/monitor/match
+	UnitCube                       // contracts on flooded frames that are decided together: network/stage/match
 )
 
 // Units gives every unit of the world, for a recomputation of everything.
@@ -50,9 +50,9 @@ func (w *World) Units() []Unit {
 		}
 	}
 	for _, network := range sortedKeys(w.floods) {
-		for _, monitor := range sortedKeys(w.floods[network].stages) {
-			for _, key := range sortedKeys(w.floods[network].stages[monitor].cubes) {
-				us = append(us, unitOfCube(cubeRef{network, monitor, key}))
+		for _, name := range sortedKeys(w.floods[network].stages) {
+			for _, key := range sortedKeys(w.floods[network].stages[name].cubes) {
+				us = append(us, unitOfCube(cubeRef{network, name, key}))
 			}
 		}
 	}
@@ -131,8 +131,10 @@ func (w *World) unitsOfOne(p *Port) []Unit {
 	us = append(us, w.unitsOfFloods(p.Network)...)
 	for id, m := range w.members[p.Network] {
 		us = append(us, Unit{UnitPort, id})
-		for _, t := range w.tapsBySrc[m.ID] {
-			us = append(us, w.unitsOfMonitors(t)...)
+		for tap, t := range w.tapsBySrc[m.ID] {
+			if us = append(us, w.unitsOfMonitors(t)...); t.limited() {
+				us = append(us, Unit{UnitTap, tap})
+			}
 		}
 	}
 	return us
@@ -189,6 +191,7 @@ func (w *World) unitsOfLabel(key string) []Unit {
 	kind, rest, _ := strings.Cut(key, "/")
 	switch kind {
 	case "dst":
+		rest = monitorOf(rest)
 		us := []Unit{{UnitMonitor, rest}}
 		for id, t := range w.tapsTo(rest) {
 			us = append(us, Unit{UnitTap, id}, Unit{UnitPort, t.Src}, Unit{UnitReturn, t.Src})
@@ -225,8 +228,9 @@ func (w *World) unitsOfLabel(key string) []Unit {
 			us = append(us, Unit{UnitPool, pool})
 		}
 		return us
-	default: // seen/network/monitor
+	default: // seen/network/destination
 		network, monitor, _ := strings.Cut(rest, "/")
+		monitor = monitorOf(monitor)
 		us := []Unit{{UnitNetwork, network}}
 		for pool := range w.poolsOf[monitor] {
 			us = append(us, Unit{UnitPool, pool})

@@ -23,9 +23,9 @@ func TestUnitsAddUp(t *testing.T) {
 		update := func(us []Unit) {
 			for id, s := range nodes {
 				before := s.Want().Clone()
-				keys, groups := s.Update(l.w, id, us)
+				keys, groups, meters := s.Update(l.w, id, us)
 				named := before.Clone()
-				if err := named.Apply(flowset.DiffKeys(before, s.Want(), keys, groups)); err != nil || !named.Equal(s.Want()) {
+				if err := named.Apply(flowset.DiffKeys(before, s.Want(), keys, groups, meters...)); err != nil || !named.Equal(s.Want()) {
 					rt.Fatalf("after %q: %s: Update names too few keys: %v", story, id, err)
 				}
 			}
@@ -71,5 +71,8 @@ func difference(have, want *flowset.Set) (text string) {
 	for _, g := range append(c.GroupAdd, c.GroupModify...) {
 		text += fmt.Sprintf("put %v\n", g)
 	}
-	return text + fmt.Sprintf("delete groups %v\n", c.GroupDelete)
+	for _, m := range append(c.MeterAdd, c.MeterModify...) {
+		text += fmt.Sprintf("put meter %v\n", m)
+	}
+	return text + fmt.Sprintf("delete groups %v meters %v\n", c.GroupDelete, c.MeterDelete)
 }

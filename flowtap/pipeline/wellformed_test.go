@@ -78,6 +78,11 @@ func wellFormed(set *flowset.Set) error {
 			return fmt.Errorf("%v: %w", f, err)
 		}
 	}
+	for _, m := range set.Meters() {
+		if _, ours := OurMeter(m.ID); !ours {
+			return fmt.Errorf("meter %#x is out of our range", m.ID)
+		}
+	}
 	for _, g := range set.Groups() {
 		if !OurGroup(g.ID) {
 			return fmt.Errorf("group %#x is out of our range", g.ID)
@@ -124,14 +129,17 @@ func flowFits(set *flowset.Set, f openflow.Flow) error {
 		return fmt.Errorf("%s may not lead to %d", t.Name, f.Goto)
 	}
 	resubmits := func(actions []openflow.Action) error {
-		for _, a := range actions {
+		for a := range openflow.EveryAction(actions) {
 			if r, ok := a.(openflow.Resubmit); ok && !slices.Contains(t.Resubmits, r.Table) {
 				return fmt.Errorf("%s may not resubmit to %d", t.Name, r.Table)
 			}
 		}
 		return nil
 	}
-	for _, a := range f.Apply {
+	if _, ok := set.Meter(f.Meter); f.Meter != 0 && !ok {
+		return fmt.Errorf("meter %#x is not on this switch", f.Meter)
+	}
+	for a := range openflow.EveryAction(f.Apply) {
 		ref, ok := a.(openflow.ApplyGroup)
 		if !ok {
 			continue
@@ -170,7 +178,7 @@ func bands(f openflow.Flow) error {
 		TableComeback: {prioClassify, prioMiss}, TableReturn: {prioKnown, prioToSelf, prioMiss}, TableReturnIn: {prioAccepted, prioKnown, prioMiss},
 		TableAnswer: {prioAccepted, prioMiss},
 		TableSpread: {prioMiss}, TableSlice: {prioClassify, prioMiss}, TableGive: {giveSeen, giveTo, prioMiss},
-		TableDeliver: {prioClassify}, TableOutput: {prioClassify, prioMiss},
+		TableLimit: {prioClassify}, TableCut: {prioClassify}, TableDeliver: {prioClassify}, TableOutput: {prioClassify, prioMiss},
 	}[f.Table]
 	switch {
 	case contract && f.Table == TableReturnIn && (f.Priority == prioReturnMC || f.Priority == prioReturnUC):

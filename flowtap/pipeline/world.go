@@ -34,8 +34,9 @@ type World struct {
 	using      map[address]map[string]*Port         // members by an address declared or learned
 	holds      map[string]*hold                     // by target: what its contracts have put into the next three
 	floods     map[string]*flood                    // by network
-	seen       map[string]map[string]int            // contracts on sent frames, by network and monitor or copy pool
+	seen       map[string]map[string]int            // contracts on sent frames, by network and destination or copy pool
 	tapped     map[string]map[string]int            // contracts, by monitor or pool, and network
+	forms      map[string]map[formAt]int            // contracts whose copies are not the frame itself, by monitor
 	arms       map[string]map[string]bool           // monitors, by the port they give frames back by
 	diverted   map[string]map[string]map[string]int // redirects, by network, monitor and target
 	divertedTo map[string]map[string]int            // redirects, by monitor and network
@@ -44,14 +45,19 @@ type World struct {
 	keys       map[uint32]string // label keys by number
 }
 
-// A spot is a place on a switch, a presence a network on a node, an address a MAC or IP in a network.
+// A spot is a place on a switch, a presence a network on a node, a formAt a form in which a network's
+// frames are copied, an address a MAC or IP in a network.
 type (
 	spot struct {
 		node string
 		port openflow.PortNo
 	}
 	presence struct{ network, node string }
-	address  struct {
+	formAt   struct {
+		form    form
+		network string
+	}
+	address struct {
 		network string
 		mac     topology.MAC
 		ip      netip.Addr
@@ -82,6 +88,8 @@ type Tap struct {
 	Num uint32
 	flowtap.Tap
 	out, in []flowtap.Cube
+	// Where copies go, and in which stage of flooding (copy.go).
+	dest, stage string
 	// Replies to what the target sent, and to what was sent to it: what a monitor may answer.
 	answersOut, answersIn []flowtap.Cube
 }
@@ -96,7 +104,7 @@ func NewWorld() *World {
 		at: map[spot]map[string]*Port{}, present: map[presence]map[string]*Port{},
 		using: map[address]map[string]*Port{}, keys: map[uint32]string{},
 		holds: map[string]*hold{}, floods: map[string]*flood{}, seen: map[string]map[string]int{}, tapped: map[string]map[string]int{},
-		arms: map[string]map[string]bool{}, diverted: map[string]map[string]map[string]int{}, divertedTo: map[string]map[string]int{},
+		arms: map[string]map[string]bool{}, forms: map[string]map[formAt]int{}, diverted: map[string]map[string]map[string]int{}, divertedTo: map[string]map[string]int{},
 		opens: map[string]map[string]int{}, dead: map[Tunnel]bool{},
 	}
 }
@@ -316,7 +324,7 @@ func (w *World) withTarget(t *Tap, change func()) (units []Unit) {
 	units = append(w.unitsOfTap(t), w.unitsOfFlood(p)...)
 	monitors := w.monitorsOf(t)
 	seen, diverted, transit := map[string]bool{}, map[string]bool{}, map[string][]Unit{}
-	for _, d := range append(monitors, t.leadsTo()) {
+	for _, d := range append(monitors, t.leadsTo(), t.dest) {
 		seen[d], diverted[d], transit[d] = w.seen[p.Network][d] > 0, len(w.diverted[p.Network][d]) > 0, w.unitsOfTransit(d)
 	}
 	w.unindex(p.ID)
@@ -362,9 +370,13 @@ func (w *World) crowds(ports ...*Port) func() []Unit {
 	}
 }
 
-// needSeen asks for the label that carries between nodes that a contract's monitor had a frame.
+// needSeen asks for the label that carries between nodes that a contract's destination had a frame,
+// and for the destination's own.
 func (w *World) needSeen(t *Tap) {
 	p := w.ports[t.Src]
+	if t.Enabled && t.dest != t.leadsTo() {
+		w.need(MonitorLabel(t.dest))
+	}
 	switch {
 	case p == nil || !t.Enabled:
 		return
@@ -388,12 +400,22 @@ func (w *World) marks(t *Tap) []string {
 	if w.spreadOf(t) != nil {
 		return w.monitorsOf(t)
 	}
-	return []string{t.leadsTo()}
+	if t.limited() {
+		return nil
+	}
+	return []string{t.dest}
 }
 
 // newTap resolves a contract into cubes.
 func newTap(id string, num uint32, tap flowtap.Tap) *Tap {
 	t := &Tap{ID: id, Num: num, Tap: tap, out: tap.Cubes(flowtap.Out), in: tap.Cubes(flowtap.In)}
+	t.dest = t.leadsTo()
+	if t.DstPool == "" {
+		t.dest = destination(t.Dst, t.form())
+	}
+	if t.stage = t.dest; t.limited() {
+		t.stage += limitedSuffix
+	}
 	if tap.Action != flowtap.Redirect {
 		return t
 	}

@@ -123,7 +123,7 @@ var kinds = map[pipeline.Kind][2]string{
 	pipeline.KindInject: {"inject", "ports"}, pipeline.KindTap: {"tap", "taps"}, pipeline.KindTapSeen: {"tap-seen", "taps"},
 	pipeline.KindTapFlood: {"tap-flood", "taps"}, pipeline.KindProbe: {"probe", ""}, pipeline.KindSentinel: {"sentinel", ""},
 	pipeline.KindEpoch: {"epoch", ""}, pipeline.KindReturn: {"return", "taps"}, pipeline.KindDivert: {"divert", "taps"},
-	pipeline.KindTransit: {"transit", ""}, pipeline.KindPool: {"pool", ""},
+	pipeline.KindTransit: {"transit", ""}, pipeline.KindPool: {"pool", ""}, pipeline.KindLimit: {"limit", "taps"},
 }
 
 // origin takes a cookie apart. A flow that sends to a monitor is the cause of what follows.

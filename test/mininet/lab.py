@@ -242,8 +242,8 @@ mnexec -a {new.pid} sh -c 'ip link set dev {name} up; exec ovs-vsctl --timeout=2
         return ofdump.flows(self.ofctl(node, "dump-flows"))
 
     def dump(self, node):
-        """Flows and groups of a node as sorted lines, without counters and durations."""
-        return ofdump.normal(self.ofctl(node, "dump-flows"), self.ofctl(node, "dump-groups"))
+        """Flows, groups and meters of a node as sorted lines, without counters and durations."""
+        return ofdump.normal(self.ofctl(node, "dump-flows"), self.ofctl(node, "dump-groups"), self.ofctl(node, "dump-meters"))
 
     def snapshot(self):
         """dump() of every node, by name: equal exactly when the switches hold the same."""
@@ -279,7 +279,7 @@ mnexec -a {new.pid} sh -c 'ip link set dev {name} up; exec ovs-vsctl --timeout=2
         """What every switch holds, and what it knows of its tunnels, as text for a failed check."""
         parts = []
         for name in self.nodes:
-            for ask, *words in ((self.ofctl, "dump-flows"), (self.ofctl, "dump-groups"), (self.appctl, "dpctl/dump-flows", "--names"),
+            for ask, *words in ((self.ofctl, "dump-flows"), (self.ofctl, "dump-groups"), (self.ofctl, "meter-stats"), (self.appctl, "dpctl/dump-flows", "--names"),
                                 (self.appctl, "tnl/neigh/show"), (self.appctl, "fdb/show", "br-phy")):
                 with contextlib.suppress(Exception):
                     parts.append(f"--- {name} {' '.join(words)}\n{ask(name, *words)}")

@@ -33,10 +33,12 @@ def plain(line):
     return re.sub(r"^cookie=[^,]+, ", "", line)
 
 
-def normal(flow_dump, group_dump):
-    """Sorted lines of both dumps; cookies count, counters and durations do not."""
+def normal(flow_dump, group_dump, meter_dump=""):
+    """Sorted lines of the dumps; cookies count, counters and durations do not."""
     lines = [f"{f.cookie} {f.text}" for f in flows(flow_dump)]
     lines += [g.strip() for g in group_dump.splitlines() if "group_id=" in g]
+    # A meter is a line, and one for each of its bands.
+    lines += [" ".join(m.split()) for m in re.findall(r"meter=[^\n]*(?:\n(?!\S*meter=|OFPST)[^\n]+)*", meter_dump)]
     return sorted(lines)
 
 
