@@ -112,6 +112,9 @@ func (Resubmit) isAction()       {}
 func (PushVLAN) isAction()       {}
 func (PopVLAN) isAction()        {}
 func (Multipath) isAction()      {}
+func (Load) isAction()           {}
+func (Push) isAction()           {}
+func (Pop) isAction()            {}
 func (Clone) isAction()          {}
 func (RawAction) isAction()      {}
 

@@ -158,12 +158,34 @@ func checkList(actions []openflow.Action, f *openflow.Flow, tags [2]bool) error 
 			if p, ok := placeOf(a.Field); !ok || p.bits > 64 || uint8(a.Offset+a.Bits) > p.bits || a.Links == 0 {
 				return fmt.Errorf("%v", a)
 			}
+		case openflow.Load:
+			if !inContext(a.To) {
+				return fmt.Errorf("load into %v", a.To)
+			}
+		case openflow.Push:
+			if !inContext(a.From) {
+				return fmt.Errorf("push of %v", a.From)
+			}
+		case openflow.Pop:
+			if !inContext(a.To) {
+				return fmt.Errorf("pop into %v", a.To)
+			}
 		case openflow.ApplyGroup, openflow.Resubmit:
 		default:
 			return fmt.Errorf("unknown action %T", a)
 		}
 	}
 	return nil
+}
+
+// inContext reports whether bits are of what accompanies a frame, and not of the frame. Open vSwitch loads and
+// pushes both; ofsim does not execute that.
+func inContext(b openflow.Bits) bool {
+	switch b.Field {
+	case openflow.FieldInPort, openflow.FieldPktMark, openflow.FieldMetadata, openflow.FieldTunnelID:
+		return true
+	}
+	return b.Field.Class() == 1 && b.Field.Number() < 16
 }
 
 func checkSet(a openflow.SetField, f *openflow.Flow, tagged bool) error {
@@ -198,8 +220,8 @@ func transport(f openflow.Field) bool { return f >= openflow.FieldTCPSrc && f <=
 
 // actionSet is the order in which Open vSwitch executes a bucket, which is an action set and not a
 // list (OpenFlow 1.3.5 §5.10): the last pop, the last push, every set_field, then the last group,
-// else the last output, else the last resubmit. Register and truncating outputs, clones and
-// multipath are never in a set, and one without anything final does nothing. Proven by TestAgainstOpenVSwitch.
+// else the last output, else the last resubmit. Register and truncating outputs, clones,
+// multipath and the stack are never in a set, and one without anything final does nothing. Proven by TestAgainstOpenVSwitch.
 func actionSet(actions []openflow.Action) []openflow.Action {
 	var pop, push, group, output, resubmit openflow.Action
 	var sets []openflow.Action
@@ -209,7 +231,7 @@ func actionSet(actions []openflow.Action) []openflow.Action {
 			pop = a
 		case openflow.PushVLAN:
 			push = a
-		case openflow.SetField:
+		case openflow.SetField, openflow.Load:
 			sets = append(sets, a)
 		case openflow.ApplyGroup:
 			group = a

@@ -110,6 +110,7 @@ type exec struct {
 	cookie         uint64
 	miss           bool // the present flow is a table-miss flow
 	packetOut      bool
+	stack          []uint64
 	depth, lookups int // as Open vSwitch counts them
 	nesting        int
 	err            error
@@ -218,6 +219,12 @@ func (x *exec) actions(list []openflow.Action, last bool) bool {
 			x.clone(a, last)
 		case openflow.Multipath:
 			x.multipath(a)
+		case openflow.Load:
+			x.put(a.To, a.Value)
+		case openflow.Push:
+			x.stack = append(x.stack, x.cur.key.get(bitsAt(a.From)))
+		case openflow.Pop:
+			x.pop(a.To)
 		}
 		x.r.rec.leave()
 		if !ok || x.err != nil {

@@ -1,6 +1,10 @@
 package ofsim
 
-import "github.com/flowtap/flowtap/openflow"
+import (
+	"slices"
+
+	"github.com/flowtap/flowtap/openflow"
+)
 
 // group executes a group; false when there is none.
 func (x *exec) group(id openflow.GroupID, last bool) bool {
@@ -101,7 +105,8 @@ func (x *exec) recirculate() {
 // reversible_actions in ofproto-dpif-xlate.c).
 func (x *exec) clone(a openflow.Clone, last bool) {
 	x.step(EventClone, 0)
-	saved := x.cur
+	saved, stack := x.cur, slices.Clone(x.stack)
+	defer func() { x.stack = stack }()
 	if last || !truncates(a.Actions) {
 		x.apart(func() { x.actions(a.Actions, last) })
 		x.cur = saved
