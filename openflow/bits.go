@@ -14,12 +14,8 @@ type Load struct {
 	Value uint64
 }
 
-// Push puts bits on a stack, and Pop takes what was pushed last off it and writes it into others
-// (NXAST_STACK_PUSH, NXAST_STACK_POP). Together they copy bits as NXAST_REG_MOVE does, with one
-// difference: Open vSwitch 3.1 has a megaflow look at the bits written alone, and for a move at the
-// whole of the fields (TestACopyByWayOfTheStackLooksAtItsBitsAlone). A bucket ignores both.
-type Push struct{ From Bits }
-type Pop struct{ To Bits }
+// Move copies bits into as many others (NXAST_REG_MOVE).
+type Move struct{ From, To Bits }
 
 // String is the spelling of ovs-ofctl.
 func (b Bits) String() string {
@@ -64,38 +60,29 @@ func appendBits(b []byte, a Action) ([]byte, error) {
 		b = be.AppendUint32(b, l.To.header())
 		return be.AppendUint64(b, l.Value), nil
 	}
-	var of Bits
-	switch a := a.(type) {
-	case Push:
-		of = a.From
-	case Pop:
-		of = a.To
+	m := a.(Move)
+	if m.From.valid() != nil || m.To.valid() != nil || m.From.N != m.To.N {
+		return nil, fmt.Errorf("move of %v into %v", m.From, m.To)
 	}
-	if err := of.valid(); err != nil {
-		return nil, fmt.Errorf("push or pop: %w", err)
-	}
-	b = be.AppendUint16(b, uint16(of.Offset))
-	b = be.AppendUint32(b, of.header())
-	b = be.AppendUint16(b, uint16(of.N))
-	return append(b, zeros[:6]...), nil
+	b = be.AppendUint16(b, uint16(m.To.N))
+	b = be.AppendUint32(b, uint32(m.From.Offset)<<16|uint32(m.To.Offset))
+	b = be.AppendUint32(b, m.From.header())
+	return be.AppendUint32(b, m.To.header()), nil
 }
 
 // decodeBits reads an action of 24 bytes on bits; nil when it is not one that appendBits writes.
 func decodeBits(b []byte) Action {
-	header := be.Uint32(b[12:])
 	if be.Uint16(b[8:]) == nxLoad {
-		to, ok := bitsOf(header, int(be.Uint16(b[10:])>>6), int(b[11]&0x3f)+1)
+		to, ok := bitsOf(be.Uint32(b[12:]), int(be.Uint16(b[10:])>>6), int(b[11]&0x3f)+1)
 		if l := (Load{to, be.Uint64(b[16:])}); ok && (to.N == 64 || l.Value>>to.N == 0) {
 			return l
 		}
 		return nil
 	}
-	of, ok := bitsOf(header, int(be.Uint16(b[10:])), int(be.Uint16(b[16:])))
-	switch {
-	case !ok || [6]byte(b[18:]) != [6]byte{}:
-		return nil
-	case be.Uint16(b[8:]) == nxPush:
-		return Push{of}
+	n := int(be.Uint16(b[10:]))
+	from, ok := bitsOf(be.Uint32(b[16:]), int(be.Uint16(b[12:])), n)
+	if to, ok2 := bitsOf(be.Uint32(b[20:]), int(be.Uint16(b[14:])), n); ok && ok2 {
+		return Move{from, to}
 	}
-	return Pop{of}
+	return nil
 }

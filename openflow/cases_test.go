@@ -142,8 +142,7 @@ func actionCases() map[string]Flow {
 		}},
 		"bits": {Apply: []Action{
 			Load{To: Bits{FieldPktMark, 16, 16}, Value: 0xffff}, Load{To: Bits{FieldMetadata, 63, 1}, Value: 1},
-			Push{From: Bits{FieldInPort, 0, 16}}, Pop{To: Bits{FieldPktMark, 16, 16}},
-			Push{From: Bits{FieldReg(1), 0, 16}}, Pop{To: Bits{FieldReg(9), 5, 1}}, Output{Port: 1}}},
+			Move{Bits{FieldInPort, 0, 16}, Bits{FieldPktMark, 16, 16}}, Move{Bits{FieldReg(9), 5, 1}, Bits{FieldMetadata, 63, 1}}, Output{Port: 1}}},
 		"clone": {Apply: []Action{
 			Clone{Actions: []Action{OutputTruncate{Port: PortInPort, MaxLen: 14}, Resubmit{Port: PortInPort, Table: 9}}},
 			Clone{Actions: []Action{Set(FieldReg(2), 5), Clone{Actions: []Action{PushVLAN{EtherType: 0x8100}, Set(FieldVLANVID, 0x1002), Output{Port: 2}}}, ApplyGroup{ID: 1}}},

@@ -113,8 +113,7 @@ func (PushVLAN) isAction()       {}
 func (PopVLAN) isAction()        {}
 func (Multipath) isAction()      {}
 func (Load) isAction()           {}
-func (Push) isAction()           {}
-func (Pop) isAction()            {}
+func (Move) isAction()           {}
 func (Clone) isAction()          {}
 func (RawAction) isAction()      {}
 

@@ -251,7 +251,7 @@ func TestOddClonesAndMultipathsStayRaw(t *testing.T) {
 	}
 	clone := good(Clone{Actions: []Action{Output{Port: 1}}})
 	multi := good(Multipath{Fields: HashSymmetricL4, Links: 4, Field: FieldReg(1), Bits: 2})
-	load, push := good(Load{To: Bits{FieldReg(1), 0, 8}, Value: 5}), good(Push{From: Bits{FieldInPort, 0, 16}})
+	load, move := good(Load{To: Bits{FieldReg(1), 0, 8}, Value: 5}), good(Move{Bits{FieldInPort, 0, 16}, Bits{FieldPktMark, 16, 16}})
 	with := func(b []byte, at int, v ...byte) []byte {
 		b = append([]byte(nil), b...)
 		copy(b[at:], v)
@@ -274,11 +274,11 @@ func TestOddClonesAndMultipathsStayRaw(t *testing.T) {
 		"load, bits beyond field":         with(load, 10, 0x07, 0xc7),
 		"load, an offset of 64":           with(load, 10, 0x10, 0x00),
 		"load, unknown field":             with(load, 12, 0x12, 0x34, 0x56, 0x04),
-		"push, padding":                   with(push, 23, 1),
-		"push, no bits":                   with(push, 16, 0, 0),
-		"push, more bits than there are":  with(push, 16, 0, 17),
-		"push, a number of bits too long": with(push, 16, 1, 1),
-		"push, an offset too long":        with(push, 10, 1, 0),
+		"move, no bits":                   with(move, 10, 0, 0),
+		"move, more bits than there are":  with(move, 10, 0, 17),
+		"move, a number of bits too long": with(move, 10, 1, 1),
+		"move, an offset too long":        with(move, 12, 1, 0),
+		"move, to an unknown field":       with(move, 20, 0x12, 0x34, 0x56, 0x04),
 	} {
 		t.Run(name, func(t *testing.T) {
 			list, err := decodeActions(b)
@@ -335,7 +335,8 @@ func TestMultipathsThatSayNothingAreRefused(t *testing.T) {
 func TestBitsThatAreNotThereAreRefused(t *testing.T) {
 	for _, a := range []Action{
 		Load{To: Bits{FieldReg(1), 0, 4}, Value: 16}, Load{To: Bits{FieldReg(1), 31, 2}}, Load{To: Bits{FieldReg(1), 0, 0}},
-		Push{From: Bits{FieldInPort, 1, 16}}, Pop{To: Bits{FieldOf(7, 7), 0, 1}}, Pop{To: Bits{FieldIPv6Src, 64, 1}},
+		Move{Bits{FieldInPort, 1, 16}, Bits{FieldReg(1), 0, 16}}, Move{Bits{FieldReg(1), 0, 1}, Bits{FieldOf(7, 7), 0, 1}},
+		Move{Bits{FieldReg(1), 0, 16}, Bits{FieldReg(2), 0, 15}}, Move{Bits{FieldReg(1), 0, 1}, Bits{FieldIPv6Src, 64, 1}},
 	} {
 		_, err := appendAction(nil, a)
 		require.Error(t, err, "%v", a)

@@ -8,12 +8,11 @@ const ExperimenterNicira uint32 = 0x00002320
 // Subtypes of Nicira actions (ovs-actions(7) names them; nicira-ext.h of Open vSwitch 3.1 numbers them).
 const (
 	nxResubmit      = 1
+	nxMove          = 6
 	nxLoad          = 7
 	nxMultipath     = 10
 	nxResubmitTable = 14
 	nxOutputReg     = 15
-	nxPush          = 27
-	nxPop           = 28
 	nxOutputTrunc   = 39
 	nxClone         = 42
 )
@@ -80,11 +79,8 @@ func appendNicira(b []byte, a Action) ([]byte, error) {
 	case Load:
 		header(24, nxLoad)
 		return appendBits(b, a)
-	case Push:
-		header(24, nxPush)
-		return appendBits(b, a)
-	case Pop:
-		header(24, nxPop)
+	case Move:
+		header(24, nxMove)
 		return appendBits(b, a)
 	case Clone:
 		start := len(b)
@@ -112,7 +108,7 @@ func decodeNicira(b []byte, depth int) Action {
 		return OutputTruncate{Port: port, MaxLen: be.Uint32(b[12:])}
 	case subtype == nxMultipath && len(b) == 32:
 		return decodeMultipath(b)
-	case (subtype == nxLoad || subtype == nxPush || subtype == nxPop) && len(b) == 24:
+	case (subtype == nxLoad || subtype == nxMove) && len(b) == 24:
 		return decodeBits(b)
 	case subtype == nxClone && depth < maxClones && [6]byte(b[10:]) == [6]byte{}:
 		if inner, err := decodeNested(b[16:], depth+1); err == nil {

@@ -233,10 +233,8 @@ func actionString(a Action) string {
 		return a.String()
 	case Load:
 		return fmt.Sprintf("load:0x%x->%v", a.Value, a.To)
-	case Push:
-		return fmt.Sprintf("push:%v", a.From)
-	case Pop:
-		return fmt.Sprintf("pop:%v", a.To)
+	case Move:
+		return fmt.Sprintf("move:%v->%v", a.From, a.To)
 	case Clone:
 		if len(a.Actions) == 0 {
 			return "clone()"

@@ -162,13 +162,9 @@ func checkList(actions []openflow.Action, f *openflow.Flow, tags [2]bool) error 
 			if !inContext(a.To) {
 				return fmt.Errorf("load into %v", a.To)
 			}
-		case openflow.Push:
-			if !inContext(a.From) {
-				return fmt.Errorf("push of %v", a.From)
-			}
-		case openflow.Pop:
-			if !inContext(a.To) {
-				return fmt.Errorf("pop into %v", a.To)
+		case openflow.Move:
+			if !inContext(a.From) || !inContext(a.To) {
+				return fmt.Errorf("move of %v into %v", a.From, a.To)
 			}
 		case openflow.ApplyGroup, openflow.Resubmit:
 		default:
@@ -178,8 +174,8 @@ func checkList(actions []openflow.Action, f *openflow.Flow, tags [2]bool) error 
 	return nil
 }
 
-// inContext reports whether bits are of what accompanies a frame, and not of the frame. Open vSwitch loads and
-// pushes both; ofsim does not execute that.
+// inContext reports whether bits are of what accompanies a frame, and not of the frame. Open vSwitch writes
+// both; ofsim does not execute that.
 func inContext(b openflow.Bits) bool {
 	switch b.Field {
 	case openflow.FieldInPort, openflow.FieldPktMark, openflow.FieldMetadata, openflow.FieldTunnelID:
@@ -220,8 +216,8 @@ func transport(f openflow.Field) bool { return f >= openflow.FieldTCPSrc && f <=
 
 // actionSet is the order in which Open vSwitch executes a bucket, which is an action set and not a
 // list (OpenFlow 1.3.5 §5.10): the last pop, the last push, every set_field, then the last group,
-// else the last output, else the last resubmit. Register and truncating outputs, clones,
-// multipath and the stack are never in a set, and one without anything final does nothing. Proven by TestAgainstOpenVSwitch.
+// else the last output, else the last resubmit. Register and truncating outputs, clones and
+// multipath are never in a set, and one without anything final does nothing. Proven by TestAgainstOpenVSwitch.
 func actionSet(actions []openflow.Action) []openflow.Action {
 	var pop, push, group, output, resubmit openflow.Action
 	var sets []openflow.Action
@@ -231,7 +227,7 @@ func actionSet(actions []openflow.Action) []openflow.Action {
 			pop = a
 		case openflow.PushVLAN:
 			push = a
-		case openflow.SetField, openflow.Load:
+		case openflow.SetField, openflow.Load, openflow.Move:
 			sets = append(sets, a)
 		case openflow.ApplyGroup:
 			group = a

@@ -110,7 +110,6 @@ type exec struct {
 	cookie         uint64
 	miss           bool // the present flow is a table-miss flow
 	packetOut      bool
-	stack          []uint64
 	depth, lookups int // as Open vSwitch counts them
 	nesting        int
 	err            error
@@ -221,10 +220,8 @@ func (x *exec) actions(list []openflow.Action, last bool) bool {
 			x.multipath(a)
 		case openflow.Load:
 			x.put(a.To, a.Value)
-		case openflow.Push:
-			x.stack = append(x.stack, x.cur.key.get(bitsAt(a.From)))
-		case openflow.Pop:
-			x.pop(a.To)
+		case openflow.Move:
+			x.put(a.To, x.cur.key.get(bitsAt(a.From)))
 		}
 		x.r.rec.leave()
 		if !ok || x.err != nil {

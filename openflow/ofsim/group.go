@@ -1,10 +1,6 @@
 package ofsim
 
-import (
-	"slices"
-
-	"github.com/flowtap/flowtap/openflow"
-)
+import "github.com/flowtap/flowtap/openflow"
 
 // group executes a group; false when there is none.
 func (x *exec) group(id openflow.GroupID, last bool) bool {
@@ -105,8 +101,7 @@ func (x *exec) recirculate() {
 // reversible_actions in ofproto-dpif-xlate.c).
 func (x *exec) clone(a openflow.Clone, last bool) {
 	x.step(EventClone, 0)
-	saved, stack := x.cur, slices.Clone(x.stack)
-	defer func() { x.stack = stack }()
+	saved := x.cur
 	if last || !truncates(a.Actions) {
 		x.apart(func() { x.actions(a.Actions, last) })
 		x.cur = saved

@@ -40,14 +40,6 @@ func (x *exec) put(to openflow.Bits, v uint64) {
 	}
 }
 
-// pop writes what was pushed last; with nothing pushed it does nothing.
-func (x *exec) pop(to openflow.Bits) {
-	if n := len(x.stack); n > 0 {
-		x.put(to, x.stack[n-1])
-		x.stack = x.stack[:n-1]
-	}
-}
-
 // has reports whether a frame has the header that a field is in.
 func (k *key) has(f openflow.Field) bool {
 	etherType, proto := k.get(atEthType), k.get(atProto)

@@ -35,8 +35,8 @@ func (x *exec) patch(port openflow.PortNo, to *end, last bool) {
 		now.owned = false // a look at it, without bringing the datapath's frame up to date
 		return now.render()
 	})
-	saved, sw, table, cookie, miss, stack := x.cur, x.sw, x.table, x.cookie, x.miss, x.stack
-	x.sw, x.table, x.stack = to.sw, 0, nil
+	saved, sw, table, cookie, miss := x.cur, x.sw, x.table, x.cookie, x.miss
+	x.sw, x.table = to.sw, 0
 	k := &x.cur.key
 	for w := range wFirstHeader {
 		if w != wPort {
@@ -63,7 +63,7 @@ func (x *exec) patch(port openflow.PortNo, to *end, last bool) {
 		x.step(EventGivenUp, 0)
 	}
 	back()
-	x.cur, x.sw, x.table, x.cookie, x.miss, x.stack = saved, sw, table, cookie, miss, stack
+	x.cur, x.sw, x.table, x.cookie, x.miss = saved, sw, table, cookie, miss
 }
 
 // truncates reports whether a truncating output is among the actions themselves.

@@ -240,8 +240,8 @@ func (g gen) actions(n, table int, k *key, groups int) []openflow.Action {
 		case 8, 9:
 			out = append(out, g.setMeta())
 		case 15:
-			out = append(out, pick[openflow.Action](g, openflow.Push{From: g.bits()}, openflow.Push{From: openflow.Bits{Field: openflow.FieldInPort, N: 16}},
-				openflow.Pop{To: g.bits()}, openflow.Pop{To: openflow.Bits{Field: openflow.FieldInPort, N: 16}}, openflow.Load{To: g.bits(), Value: uint64(g.IntN(2))}))
+			n := pick[uint8](g, 16, 3)
+			out = append(out, pick[openflow.Action](g, openflow.Load{To: g.bits(n), Value: uint64(g.IntN(2))}, openflow.Move{From: g.bits(n), To: g.bits(n)}))
 		default:
 			fields, _ := frameFields(k)
 			switch f := fields[g.IntN(len(fields))]; f {
@@ -254,8 +254,11 @@ func (g gen) actions(n, table int, k *key, groups int) []openflow.Action {
 	return out
 }
 
-func (g gen) bits() openflow.Bits {
-	return openflow.Bits{Field: openflow.FieldReg(pick(g, 0, 1, 15)), Offset: uint8(pick(g, 0, 0, 3)), N: pick[uint8](g, 16, 3)}
+func (g gen) bits(n uint8) openflow.Bits {
+	if g.chance(20) {
+		return openflow.Bits{Field: openflow.FieldInPort, N: n}
+	}
+	return openflow.Bits{Field: openflow.FieldReg(pick(g, 0, 1, 15)), Offset: uint8(pick(g, 0, 0, 3)), N: n}
 }
 
 func (g gen) setMeta() openflow.Action {
