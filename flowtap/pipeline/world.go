@@ -74,8 +74,8 @@ type Node struct {
 	Patch, PortPatch openflow.PortNo
 }
 
-// same reports whether two nodes are the same to the pipeline.
-func (n *Node) same(o *Node) bool {
+// Same reports whether two nodes are the same to the pipeline.
+func (n *Node) Same(o *Node) bool {
 	return n.DatapathID == o.DatapathID && n.TunnelDatapathID == o.TunnelDatapathID && n.TunnelIP == o.TunnelIP &&
 		n.TunnelPort == o.TunnelPort && n.Patch == o.Patch && n.PortPatch == o.PortPatch
 }
@@ -161,7 +161,7 @@ func (w *World) MissingLabels() []string { return sortedKeys(w.missing) }
 
 // PutNode adds or replaces a node. Every unit of every switch may change.
 func (w *World) PutNode(n Node) []Unit {
-	if old := w.nodes[n.ID]; old != nil && old.same(&n) {
+	if old := w.nodes[n.ID]; old != nil && old.Same(&n) {
 		w.nodes[n.ID] = &n
 		return nil
 	}
