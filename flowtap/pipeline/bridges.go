@@ -93,18 +93,21 @@ func PortPart(w *World, node string, u Unit) []openflow.Flow {
 }
 
 // Open vSwitch does not truncate what it outputs to a patch port. Copies that are to be cut for a monitor here
-// are cut by the port bridge, which is told by the bits from 15 on, in place of the port: that, and the low
-// 16 bits of the label of what they are for.
+// are cut by the port bridge, which is told by the bits from 15 on, in place of the port: that, and the
+// label of what they are for. It has no room for labels of more than 16 bits, which a cloud has when it has had
+// tens of thousands of networks and monitors at once: copies under those are not made (state.go).
 var markedCut = openflow.Bits{Field: openflow.FieldPktMark, Offset: 15, N: 17}
 
-func cutMark(label uint32) uint64 { return uint64(label&0xffff)<<1 | 1 }
+const cutLabels = 1 << 16
+
+func cutMark(label uint32) uint64 { return uint64(label)<<1 | 1 }
 
 // cut puts the flow that cuts a monitor's copies onto the tunnel bridge.
 func (n *Node) cut(f *openflow.Flow) []openflow.Action {
 	label, _ := value(f.Match, RegDeliver)
 	for _, a := range f.Apply {
 		if t, ok := a.(openflow.OutputTruncate); ok && t.Port != insideTunnel {
-			if n.Patch == 0 {
+			if n.Patch == 0 || label >= cutLabels {
 				return nil
 			}
 			return []openflow.Action{setInPort(0), openflow.Load{To: markedCut, Value: cutMark(uint32(label))}, openflow.Output{Port: n.Patch}, openflow.Load{To: markedCut}}
@@ -124,7 +127,7 @@ func (w *World) cutsAt(n *Node, p *Port) (flows []openflow.Flow) {
 		tag = 4
 	}
 	for _, f := range w.formsFrom(n.ID, p.ID) {
-		if dst := w.labels[MonitorLabel(destination(p.ID, f))]; dst != 0 && f.cut != 0 {
+		if dst := w.labels[MonitorLabel(destination(p.ID, f))]; dst != 0 && dst < cutLabels && f.cut != 0 {
 			flows = append(flows, openflow.Flow{Table: TableClassify, Priority: prioCut, Cookie: Cookie(KindCut, p.Num),
 				Match: match(inPort(n.PortPatch), openflow.UintMask(openflow.FieldPktMark, cutMark(dst)<<15, 0xffff8000)),
 				Apply: []openflow.Action{openflow.Load{To: markedCut}, openflow.OutputTruncate{Port: here, MaxLen: uint32(f.cut + tag)}}})

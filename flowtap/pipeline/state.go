@@ -296,6 +296,9 @@ func (w *World) obstacleTo(t *Tap, monitor string, h Health) string {
 	if _, known := addressOf(w.ports[monitor]); t.RewriteDstMAC && !known {
 		return fmt.Sprintf("monitor %s declares no mac, and has sent no frame to learn it from", monitor)
 	}
+	if n := w.nodes[w.ports[monitor].Status.Node]; n != nil && n.Split() && t.Truncate != 0 && w.labelOf(t.dest) >= cutLabels && slices.Contains(w.nodesOfTap(t), n.ID) {
+		return fmt.Sprintf("node %s of monitor %s has two bridges and cannot cut copies of its own ports' frames under a label above %d; whole ones it can make", n.ID, monitor, cutLabels-1)
+	}
 	for _, n := range w.nodesOfMonitor(monitor) {
 		if reason := w.away(n, h); reason != "" {
 			return reason
