@@ -57,6 +57,9 @@ func Phases(c flowset.Changes) (p Plan) {
 	gates := restated(c.FlowAdd)
 	for _, f := range c.FlowDelete {
 		phase := PhaseRest
+		if unflooded, ok := delivered(f); ok {
+			p[PhaseFirst].FlowModify = append(p[PhaseFirst].FlowModify, unflooded)
+		}
 		switch gate := gates[flowset.KeyOf(&f)]; {
 		case anonymous(&f), f.Table == TableFlood, floods(&f):
 			phase = PhaseFirst
@@ -81,6 +84,27 @@ func phaseOf(f *openflow.Flow, added bool) int {
 		return PhaseFirst
 	}
 	return PhaseRest
+}
+
+// delivered changes a flow that takes back what a target sent, and that is to go, so that meanwhile it
+// delivers and does not flood. The node may make no copies for this target any more, nor leave it out of
+// them: flooded from here, the frame would pass contracts unseen, or come to monitors as if the target
+// got it, and two could give it back to each other until the change is over.
+func delivered(f openflow.Flow) (openflow.Flow, bool) {
+	kind, _, _ := Ours(f.Cookie)
+	if f.Table != TableReturn || kind != KindReturn || anonymous(&f) {
+		return f, false
+	}
+	f.Apply = slices.Clone(f.Apply)
+	for i, a := range f.Apply {
+		if a, ok := a.(openflow.SetField); ok && a.Field == RegHow { // of a spread pool: give does the rest
+			how := openflow.MatchField{Field: a.Field, Value: a.Value}
+			f.Apply[i], f.Goto = set(RegHow, uint32(how.Uint64())&^howMask|howAnswers), 0
+			return f, true
+		}
+	}
+	f.Apply = append(f.Apply, set(RegOrigin, originAnswer))
+	return f, true
 }
 
 // Gains reports whether a change brings a port to the switch.
