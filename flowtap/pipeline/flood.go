@@ -312,9 +312,11 @@ func (b *builder) enteringHere(target *Port, port string) (ways [][]openflow.Mat
 	return append(ways, b.givenBack(from)...)
 }
 
-// givenBack gives the ways in which a frame shows that it is one of a port's and was given back here.
+// givenBack gives the ways in which a frame shows that it is one of a port's and was given back here: it
+// was taken for one, or is an answer in the port's name.
 func (b *builder) givenBack(from *Port) (ways [][]openflow.MatchField) {
 	for _, entrance := range b.w.entrances(from.Network, b.n.ID) {
+		ways = append(ways, []openflow.MatchField{inPort(entrance), reg(RegSender, from.Num)})
 		for _, m := range b.w.addresses(from) {
 			ways = append(ways, []openflow.MatchField{inPort(entrance), mac(openflow.FieldEthSrc, m)})
 		}

@@ -237,10 +237,11 @@ func (x transit) mixed() bool {
 			n := w.networkOf(t)
 			for _, m := range (oracle{w}).mayLeadTo(t) {
 				e := oracle{w}.entrance(m)
-				if tagged, known := tags[m]; known && tagged != w.tags(m) && t.Action == flowtap.Redirect {
+				if w == x.before {
+					tags[m] = w.tags(m)
+				} else if tagged, known := tags[m]; known && tagged != w.tags(m) && t.Action == flowtap.Redirect {
 					return true
 				}
-				tags[m] = w.tags(m)
 				n := n
 				if w.tags(w.monitorAt(e)) {
 					n = "any"

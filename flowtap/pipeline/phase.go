@@ -15,8 +15,9 @@ const (
 	// PhaseReady is what a switch must know before it is sent something new: what labels mean,
 	// deliveries, what monitors may give back. Rates and forms of copies, too.
 	PhaseReady = iota
-	// PhaseFirst is pools, the copies of flooded frames, which other nodes' targets depend on, and new contracts
-	// on what is delivered here, because unknown destinations are led to a gateway by flows of this phase.
+	// PhaseFirst is pools, the copies of flooded frames, which other nodes' targets depend on, new contracts
+	// on what is delivered here, because unknown destinations are led to a gateway by flows of this phase,
+	// new MACs of ports that are here, and the sending of new labels, which what pools choose needs.
 	PhaseFirst
 	// PhaseRest is everything else; switches that gained a port (Gains) come before the others.
 	PhaseRest
@@ -80,7 +81,7 @@ func phaseOf(f *openflow.Flow, added bool) int {
 		return PhaseFirst
 	case added && (receives(f) || shapes(f)), comesBack(f) && !(added && anonymous(f)):
 		return PhaseReady
-	case added && delivers(f):
+	case added && (delivers(f) || hands(f) || f.Table == TableEncap):
 		return PhaseFirst
 	}
 	return PhaseRest
@@ -179,6 +180,12 @@ func anonymous(f *openflow.Flow) bool {
 
 // delivers tells contracts on what is delivered to one port alone.
 func delivers(f *openflow.Flow) bool { return f.Table == TableTapIn && !has(f.Match, RegOrigin) }
+
+// hands tells the forwarding to a port of this node: a MAC that was learned is known here before
+// others send frames for it here alone.
+func hands(f *openflow.Flow) bool {
+	return f.Table == TableForward && (f.Goto == TableOutput || f.Goto == TableTapIn) && has(f.Match, openflow.FieldEthDst)
+}
 
 // floods tells the flows that run a flood program.
 func floods(f *openflow.Flow) bool {
