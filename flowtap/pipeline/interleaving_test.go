@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 
@@ -76,6 +77,7 @@ func TestInterleaving(t *testing.T) {
 //   - a monitor to which contracts of the network lead, before or after, gets a frame that is not
 //     due, or twice: the sender's switch and the receiver's may be of different times;
 //   - what a port sends that neither world has contracts for is nobody's concern;
+//   - a monitor that enters or leaves a copy pool misses a frame that the pool was told to have;
 //   - a frame that some redirect has, before or after, is lost, or given back into a world that did not
 //     send it away: it may be delivered twice.
 //
@@ -177,7 +179,7 @@ func (x transit) judge(s sender, fr frame, r ofsim.Result, direct int) error {
 		has := func(d string) bool {
 			// Nothing is sent out of the port by which it was just given back.
 			back := (oracle{x.after}).monitorOf(d)
-			if back != nil && back.ID != d && copied[back.ID] || x.unplugged(d) {
+			if back != nil && back.ID != d && copied[back.ID] || x.unplugged(d) || x.repooled(d) {
 				return true
 			}
 			for _, c := range slices.Concat(due...) {
@@ -482,6 +484,21 @@ func (x transit) may(network, monitor string) bool {
 func (x transit) passed(w *World, s sender, fr frame) bool {
 	p := w.Port(s.p.ID)
 	return p != nil && (oracle{w}).passes(p, fr)
+}
+
+// repooled reports whether a monitor enters or leaves a copy pool: a frame that the pool's members of
+// one time have had may be taken for one that those of the other have.
+func (x transit) repooled(monitor string) bool {
+	in := func(w *World) map[string]bool {
+		pools := map[string]bool{}
+		for _, id := range w.Pools() {
+			if p := w.Pool(id); p.Mode == topology.PoolCopy && slices.Contains(p.monitors(), monitor) {
+				pools[id] = true
+			}
+		}
+		return pools
+	}
+	return !maps.Equal(in(x.before), in(x.after))
 }
 
 // unplugged reports whether a monitor is not where copies went before, or was nowhere before or is now.
