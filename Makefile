@@ -13,7 +13,7 @@ TUNNEL   ?= geneve
 LAYOUT   ?= one-bridge
 # Labs side by side: a lab mostly waits.
 JOBS     ?= 3
-# Arguments of `make lab`: scenario names; all without.
+# Arguments of `make lab` (scenario names) and `make bench`; all without.
 ARGS     ?=
 
 # The lab makes network namespaces, which needs root.
@@ -64,8 +64,8 @@ demo: deps build ## Three nodes, the DVD rental, taps, a migration. KEEP=1 leave
 	@[ -z "$(AS_ROOT)" ] || echo "The demo makes network namespaces, which needs root; asking sudo."
 	@$(AS_ROOT) $(PYTHON) test/mininet/demo.py $(if $(KEEP),--keep)
 
-bench: deps build ## Benchmarks: Go's, then taps and throughput on the lab.
-	@sh scripts/bench.sh
+bench: deps build ## Benchmarks: Go's, then the lab's. ARGS="--quick" is short, ARGS="--lab-only moves" a part.
+	@sh scripts/bench.sh $(ARGS)
 
 clean: ## Remove what was built.
 	rm -rf bin

@@ -2,7 +2,9 @@ package controller
 
 import (
 	"errors"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -328,6 +330,42 @@ func TestProof(t *testing.T) {
 		l.fabric.Cut(3, 1, false)
 		l.quiet()
 	})
+}
+
+func TestAPortThatArrivesWaitsForColdTunnels(t *testing.T) {
+	t.Parallel()
+	l := shop(t, quick())
+	tunnels := l.ctl.tunnels
+	tunnels.mu.Lock()
+	tunnels.wait = time.Minute
+	tunnels.mu.Unlock()
+	var early, arrived atomic.Bool
+	l.fabric.OnCommit(func(c simswitch.Commit) {
+		for _, m := range c.Messages {
+			f, ok := m.(*openflow.FlowMod)
+			if !ok {
+				continue
+			}
+			if in, has := f.Flow.Match.Get(openflow.FieldInPort); has && f.Command == openflow.FlowAdd && f.Flow.Table == pipeline.TableClassify && in.Uint64() == 7 {
+				arrived.Store(true)
+				early.Store(!tunnels.warm(1, 3) || !tunnels.warm(2, 3) || !tunnels.warm(3, 1) || !tunnels.warm(3, 2))
+			}
+		}
+	})
+	l.fabric.Cut(3, 1, true)
+	l.vm("late", "shop", 9)
+	l.sws[2].AddPort(7, "late") // n3 has no members so far
+	l.eventually(func() error {
+		if !tunnels.warm(2, 3) || !tunnels.warm(3, 2) {
+			return errors.New("the tunnels of n3 are not probed")
+		}
+		return nil
+	})
+	require.False(t, arrived.Load(), "a port arrives before its tunnels answer")
+	l.fabric.Cut(3, 1, false)
+	l.quiet()
+	require.True(t, arrived.Load())
+	require.False(t, early.Load(), "a port arrives before its tunnels answer")
 }
 
 func lower(t flowtap.Tap) flowtap.Tap { t.Priority = 50; return t }

@@ -32,6 +32,7 @@ type tunnels struct {
 	mu   sync.Mutex // guards all
 	all  map[[2]openflow.DPID]*tunnel
 	ends map[*session]*pipeline.Node
+	wait time.Duration // probeNew, but for tests
 }
 
 // A tunnel is one direction between two connected switches.
@@ -47,7 +48,7 @@ type tunnel struct {
 }
 
 func newTunnels(m *metrics) *tunnels {
-	return &tunnels{metrics: m, changed: make(chan pipeline.Tunnel, 1024), all: map[[2]openflow.DPID]*tunnel{}}
+	return &tunnels{metrics: m, changed: make(chan pipeline.Tunnel, 1024), all: map[[2]openflow.DPID]*tunnel{}, wait: probeNew}
 }
 
 // An endpoint is a connected switch and its node.
@@ -123,7 +124,7 @@ func (t *tunnels) cold(now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, x := range t.all {
-		if x.heard.IsZero() && now.Sub(x.since) < probeNew {
+		if x.heard.IsZero() && now.Sub(x.since) < t.wait {
 			return true
 		}
 	}

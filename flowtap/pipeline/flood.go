@@ -197,16 +197,14 @@ func (b *builder) floodCube(r cubeRef) {
 		return
 	}
 	var first *Tap
-	for target, t := range c.taps {
-		if !b.w.inForce(t) {
+	for target, t := range c.taps { // a match can be that of thousands: only a number that is lower is looked at closer
+		if first != nil && first.Num < t.Num || !b.w.inForce(t) {
 			continue
 		}
 		if len(c.taps) == 1 && b.w.loneCubes(f, s, target, b.n.ID) {
 			return
 		}
-		if first == nil || t.Num < first.Num {
-			first = t
-		}
+		first = t
 	}
 	if first == nil {
 		return
@@ -312,9 +310,11 @@ func (b *builder) enteringHere(target *Port, port string) (ways [][]openflow.Mat
 	return append(ways, b.givenBack(from)...)
 }
 
-// givenBack gives the ways in which a frame shows that it is one of a port's and was given back here.
+// givenBack gives the ways in which a frame shows that it is one of a port's and was given back here: it
+// was taken for one, or is an answer in the port's name.
 func (b *builder) givenBack(from *Port) (ways [][]openflow.MatchField) {
 	for _, entrance := range b.w.entrances(from.Network, b.n.ID) {
+		ways = append(ways, []openflow.MatchField{inPort(entrance), reg(RegSender, from.Num)})
 		for _, m := range b.w.addresses(from) {
 			ways = append(ways, []openflow.MatchField{inPort(entrance), mac(openflow.FieldEthSrc, m)})
 		}

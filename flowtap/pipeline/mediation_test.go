@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"slices"
@@ -150,7 +151,7 @@ func inject(f *ofsim.Fabric, w *World, s sender, fr frame) (all ofsim.Result, di
 			continue
 		}
 		if i > 100 {
-			return all, direct, fmt.Errorf("a frame without end")
+			return all, direct, errEndless
 		}
 		var r ofsim.Result
 		r, err = f.Inject(w.Node(e.Status.Node).DatapathID, e.Status.OFPort, d.Frame)
@@ -159,6 +160,8 @@ func inject(f *ofsim.Fabric, w *World, s sender, fr frame) (all ofsim.Result, di
 	}
 	return all, direct, err
 }
+
+var errEndless = errors.New("a frame without end")
 
 // story tells a case.
 func story(w *World, s sender, fr frame, r ofsim.Result) string {

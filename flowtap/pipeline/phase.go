@@ -15,8 +15,9 @@ const (
 	// PhaseReady is what a switch must know before it is sent something new: what labels mean,
 	// deliveries, what monitors may give back. Rates and forms of copies, too.
 	PhaseReady = iota
-	// PhaseFirst is pools, the copies of flooded frames, which other nodes' targets depend on, and new contracts
-	// on what is delivered here, because unknown destinations are led to a gateway by flows of this phase.
+	// PhaseFirst is pools, the copies of flooded frames, which other nodes' targets depend on, new contracts
+	// on what is delivered here, because unknown destinations are led to a gateway by flows of this phase,
+	// new MACs of ports that are here, and the sending of new labels, which what pools choose needs.
 	PhaseFirst
 	// PhaseRest is everything else; switches that gained a port (Gains) come before the others.
 	PhaseRest
@@ -57,6 +58,9 @@ func Phases(c flowset.Changes) (p Plan) {
 	gates := restated(c.FlowAdd)
 	for _, f := range c.FlowDelete {
 		phase := PhaseRest
+		if unflooded, ok := delivered(f); ok {
+			p[PhaseFirst].FlowModify = append(p[PhaseFirst].FlowModify, unflooded)
+		}
 		switch gate := gates[flowset.KeyOf(&f)]; {
 		case anonymous(&f), f.Table == TableFlood, floods(&f):
 			phase = PhaseFirst
@@ -77,10 +81,31 @@ func phaseOf(f *openflow.Flow, added bool) int {
 		return PhaseFirst
 	case added && (receives(f) || shapes(f)), comesBack(f) && !(added && anonymous(f)):
 		return PhaseReady
-	case added && delivers(f):
+	case added && (delivers(f) || hands(f) || f.Table == TableEncap):
 		return PhaseFirst
 	}
 	return PhaseRest
+}
+
+// delivered changes a flow that takes back what a target sent, and that is to go, so that meanwhile it
+// delivers and does not flood. The node may make no copies for this target any more, nor leave it out of
+// them: flooded from here, the frame would pass contracts unseen, or come to monitors as if the target
+// got it, and two could give it back to each other until the change is over.
+func delivered(f openflow.Flow) (openflow.Flow, bool) {
+	kind, _, _ := Ours(f.Cookie)
+	if f.Table != TableReturn || kind != KindReturn || anonymous(&f) {
+		return f, false
+	}
+	f.Apply = slices.Clone(f.Apply)
+	for i, a := range f.Apply {
+		if a, ok := a.(openflow.SetField); ok && a.Field == RegHow { // of a spread pool: give does the rest
+			how := openflow.MatchField{Field: a.Field, Value: a.Value}
+			f.Apply[i], f.Goto = set(RegHow, uint32(how.Uint64())&^howMask|howAnswers), 0
+			return f, true
+		}
+	}
+	f.Apply = append(f.Apply, set(RegOrigin, originAnswer))
+	return f, true
 }
 
 // Gains reports whether a change brings a port to the switch.
@@ -158,6 +183,12 @@ func anonymous(f *openflow.Flow) bool {
 
 // delivers tells contracts on what is delivered to one port alone.
 func delivers(f *openflow.Flow) bool { return f.Table == TableTapIn && !has(f.Match, RegOrigin) }
+
+// hands tells the forwarding to a port of this node: a MAC that was learned is known here before
+// others send frames for it here alone.
+func hands(f *openflow.Flow) bool {
+	return f.Table == TableForward && (f.Goto == TableOutput || f.Goto == TableTapIn) && has(f.Match, openflow.FieldEthDst)
+}
 
 // floods tells the flows that run a flood program.
 func floods(f *openflow.Flow) bool {

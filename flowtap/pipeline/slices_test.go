@@ -7,8 +7,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/flowtap/flowtap/flowtap"
+	"github.com/flowtap/flowtap/openflow/flowset"
 	"github.com/flowtap/flowtap/topology"
 )
 
@@ -70,4 +73,37 @@ func TestSlicesFollowWeights(t *testing.T) {
 	if mean := sum / float64(pools); math.Abs(mean-64) > 1.5 {
 		t.Errorf("%.1f slices on average for a quarter of the weight", mean)
 	}
+}
+
+// TestSlicesChangeWithTheStagesOfFlooding: were they of different phases, no stage would be the chosen
+// member's in between, and flooded frames would pass unseen.
+func TestSlicesChangeWithTheStagesOfFlooding(t *testing.T) {
+	l := newLab(1)
+	l.w.PutNetwork(Network{"red"})
+	l.put("r1", topology.Port{Network: "red", Kind: topology.KindVM, MAC: macOf(1), PortSecurity: true}, status(11, 1))
+	for i, id := range monitors[:2] {
+		l.put(id, topology.Port{Kind: topology.KindMonitor}, status(1+i, 1))
+	}
+	pool := func(member string) {
+		l.w.PutPool(Pool{ID: "some", Pool: topology.Pool{Mode: topology.PoolSpread, Members: []topology.PoolMember{{Port: member, Weight: 1}}}})
+		l.number()
+	}
+	pool("ids1")
+	l.tap("t1", flowtap.Tap{Src: "r1", DstPool: "some", Direction: flowtap.In, Action: flowtap.Forward, Enabled: true})
+	l.number()
+	have, err := desired(l.w, "n1")
+	require.NoError(t, err)
+	pool("ids2")
+	want, err := desired(l.w, "n1")
+	require.NoError(t, err)
+	moved := 0
+	for phase, c := range Phases(flowset.Diff(have, want)) {
+		for _, f := range slices.Concat(c.FlowModify, c.FlowReplace) {
+			if f.Table == TableSlice || floods(&f) {
+				moved++
+				require.Equal(t, PhaseFirst, phase, "%v", f)
+			}
+		}
+	}
+	require.Greater(t, moved, SlicesOfPool)
 }

@@ -113,7 +113,7 @@ var Tables = []Table{
 		Next: []openflow.TableID{TableTapIn, TableEncap, TableOutput}, Resubmits: []openflow.TableID{TableFlood, TableTapIn, TableEncap, TableOutput}, Miss: "drop: not this node's network"},
 	{ID: TableFlood, Name: "flood", Context: []openflow.Field{RegNetwork, RegSeenBy, RegSender, RegCopied, RegStage, RegTarget, openflow.FieldInPort}, Contract: true,
 		Resubmits: []openflow.TableID{TableSpread, TableLimit, TableCut, TableOutput}, Miss: "no copy"},
-	{ID: TableTapIn, Name: "tap-in", Context: []openflow.Field{RegOut, RegSeenBy, RegOrigin, openflow.FieldInPort}, Contract: true,
+	{ID: TableTapIn, Name: "tap-in", Context: []openflow.Field{RegOut, RegSeenBy, RegOrigin, RegSender, openflow.FieldInPort}, Contract: true,
 		Next: []openflow.TableID{TableOutput}, Resubmits: []openflow.TableID{TableOutput, TableSpread, TableLimit, TableCut}, Miss: "output"},
 	{ID: TableEncap, Name: "encap", Context: []openflow.Field{RegNetwork, RegSeenBy, RegSender, RegOrigin}, Miss: "drop"},
 	{ID: TableSpread, Name: "spread", Next: []openflow.TableID{TableSlice}},

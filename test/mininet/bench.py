@@ -1,16 +1,17 @@
 #!/usr/bin/python3
-"""The bench: how long a tap takes and what it costs, on three nodes of real Open vSwitch.
+"""The bench: what a tap costs, how long it takes, and how long what goes wrong lasts, on nodes of real Open vSwitch.
 
     sudo /usr/bin/python3 test/mininet/bench.py [--quick] [--json FILE] [part ...]
 
-Parts: latency, throughput, megaflows; all without. Nothing is asserted about time. Exit code 0
-unless something is broken: a frame that was miscounted, a megaflow that a tap elsewhere changed,
-a crash.
+Parts: scenarios (the paper's four, with each action and with OVS's own Mirror), failover, moves,
+latency (of making taps); all without. docs/BENCHMARKS.md has figures. Nothing is asserted about
+time. Exit code 0 unless something is broken: a frame that was miscounted, a crash.
 """
 
 import argparse
 import json
 import os
+import shutil
 import sys
 import time
 
@@ -21,20 +22,26 @@ sys.dont_write_bytecode = True  # under sudo it would leave root's files in the 
 
 AIMS = {"created": {"p50": 2}, "first_copy": {"p50": 10, "p99": 30}, "active": {"p50": 30, "p99": 150}}
 WHAT = {"created": "POST to 201", "first_copy": "POST to first copy", "active": "POST to active", "deleted": "DELETE ?wait to 204"}
-PARTS = ["megaflows", "throughput", "latency"]
+PARTS = ["scenarios", "failover", "moves", "latency"]
+TUNNELS = ["geneve", "vxlan", "gre"]
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="part", help=", ".join(PARTS))
-    parser.add_argument("--quick", action="store_true", help="under two minutes: fewer taps, rounds and other taps; see what breaks, not how fast")
+    parser.add_argument("--quick", action="store_true", help="about two minutes: fewer rounds, moves and taps; see what breaks, not how fast")
     parser.add_argument("--json", metavar="FILE", help="write every figure there, too")
-    parser.add_argument("--tunnel", choices=["geneve", "vxlan", "gre"], default="geneve")
-    parser.add_argument("--flowtapd", default=os.path.join(ROOT, "bin", "flowtapd"))
+    parser.add_argument("--tunnel", action="append", choices=TUNNELS, help="of scenarios, may be repeated, default all (quick: geneve); the other parts take the first")
+    parser.add_argument("--scenario", action="append", choices="abcd", help="of the paper; may be repeated; default all")
+    parser.add_argument("--variant", action="append", choices=["forward", "redirect", "Mirror"], help="beside no tap; may be repeated; default all")
+    parser.add_argument("--rounds", type=int, help="rounds of scenarios; default 5, quick 1")
+    parser.add_argument("--seconds", type=int, help="of TCP in each run of scenarios; default 2, quick 1")
+    parser.add_argument("--failovers", type=int, help="times that a monitor goes and comes; default 20, quick 2; a quarter of it silently")
+    parser.add_argument("--moves", type=int, help="moves of each kind and variant; default 20, quick 1")
     parser.add_argument("--taps", type=int, help="taps made for each latency figure; default 100, quick 20")
     parser.add_argument("--present", type=int, help="other taps that are many; default 10000, quick 1000")
-    parser.add_argument("--rounds", type=int, help="rounds of throughput; default 5, quick 1")
     parser.add_argument("--direction", choices=["in", "out", "both"], default="both", help="of the taps whose latency is measured")
+    parser.add_argument("--flowtapd", default=os.path.join(ROOT, "bin", "flowtapd"))
     args = parser.parse_args()
     for part in args.parts:
         if part not in PARTS:
@@ -44,10 +51,16 @@ def arguments():
     args.flowtapd = os.path.abspath(args.flowtapd)
     if os.geteuid() != 0:
         parser.error("the lab makes network namespaces and switches: run this with sudo")
+    for tool in ("ovs-vswitchd", "mnexec", "iperf3", "ping", "tc"):
+        if not shutil.which(tool):
+            parser.error(f"{tool} is not installed: apt-get install openvswitch-switch mininet iperf3 iputils-ping iproute2")
     args.parts = args.parts or PARTS
-    args.taps = args.taps or (20 if args.quick else 100)
-    args.present = args.present or (1000 if args.quick else 10_000)
-    args.rounds = args.rounds or (1 if args.quick else 5)
+    args.tunnel = args.tunnel or (TUNNELS[:1] if args.quick else TUNNELS)
+    args.scenario = args.scenario or list("abcd")
+    args.variant = args.variant or ["forward", "redirect", "Mirror"]
+    for name, full, quick in (("rounds", 5, 1), ("seconds", 2, 1), ("failovers", 20, 2), ("moves", 20, 1), ("taps", 100, 20), ("present", 10_000, 1000)):
+        if getattr(args, name) is None:
+            setattr(args, name, quick if args.quick else full)
     return args
 
 
@@ -55,26 +68,14 @@ def main():
     args = arguments()
     from bench_figures import load
     from check import Checks
-    from lab import Lab
-    from world import World
 
     begin, figures = time.monotonic(), {"args": vars(args), "load": [load()]}
     print(f"load average {load()} on {os.cpu_count()} CPUs", flush=True)
-    with Lab(3, args.tunnel) as lab:
-        w = World(lab, args.flowtapd)
-        check = Checks(w.report)
-        w.start()
-        figures["versions"] = sorted({n["status"].get("version", "?") for n in w.api.list("nodes")})
-        for part in PARTS:  # in this order: the latency part leaves 10,000 taps behind
-            if part in args.parts:
-                check.begin(part)
-                try:
-                    globals()[part](w, check, args, figures)
-                except Exception as e:  # whatever a part raises: the others are measured all the same
-                    check.crashed(e)
-                if part != PARTS[-1]:
-                    w.reset()
-        check.that("flowtapd lives", w.flowtapd.running and not w.flowtapd.panicked())
+    check = Checks(lambda: "")
+    for n, tunnel in enumerate(args.tunnel):
+        parts = [p for p in PARTS if p in args.parts and (n == 0 or p == "scenarios")]  # in this order: latency leaves 10,000 taps behind
+        if parts:
+            over(tunnel, parts, check, args, figures)
     figures["load"].append(load())
     figures["broken"] = check.failed
     if args.json:
@@ -84,32 +85,70 @@ def main():
     return 1 if check.failed else 0
 
 
-def megaflows(w, check, _args, figures):
-    """Whether ports without taps keep their megaflows while others are tapped."""
-    from scenarios import megaflows as scenario
+def over(tunnel, parts, check, args, figures):
+    """Run parts in one lab."""
+    from lab import Lab
+    from world import World
 
-    print("\nMegaflows of ports without taps, with and without taps elsewhere", flush=True)
-    for story in scenario.STORIES:
-        story(w, check)
-    figures["megaflows_same"] = not check.failed
+    with Lab(4, tunnel) as lab:
+        w = World(lab, args.flowtapd)
+        check.report = w.report
+        w.start()
+        figures["versions"] = sorted({n["status"].get("version", "?") for n in w.api.list("nodes")})
+        for part in parts:
+            check.begin(part)
+            try:
+                globals()[part](w, check, args, figures)
+            except Exception as e:  # whatever a part raises: the others are measured all the same
+                check.crashed(e)
+            if part != parts[-1]:
+                w.reset()
+        check.that("flowtapd lives", w.flowtapd.running and not w.flowtapd.panicked())
 
 
-def throughput(w, check, args, figures):
-    """TCP throughput with and without taps."""
-    import bench_throughput
+def scenarios(w, check, args, figures):
+    """The paper's four scenarios."""
+    import bench_scenarios
     from bench_figures import load, table
 
-    seconds = 1 if args.quick else 2
-    print(f"\nTCP throughput, one connection, {seconds} s a run, each way between two runs without a tap, load {load()}", flush=True)
-    figures["throughput"] = found = bench_throughput.measure(w, check, args.rounds, seconds)
-    rows = []
-    for f in found:
-        ratio = f.get("ratio")
-        rows.append([f"{f['path']}, {f['way']}", f"{f['mbit']['median']:.0f}", f["mbit"]["n"],
-                     f"{ratio['median']:.2f}" if ratio else "1", f"{ratio['min']:.2f} to {ratio['max']:.2f}" if ratio else "",
-                     f"{f['copies']}/{f['frames']}" if ratio else ""])
-    table(["", "Mbit/s", "runs", "ratio", "spread", "copies/frames"], rows)
-    print("  ratio: to the untapped runs right before and after, median of all rounds; copies/frames at the monitor", flush=True)
+    print(f"\nThe paper's scenarios over {w.lab.tunnel}, {args.rounds} rounds of {args.seconds} s of TCP and {bench_scenarios.PINGS} pings, load {load()}", flush=True)
+    found = bench_scenarios.measure(w, check, args.scenario, args.variant, args.rounds, ("-t", str(args.seconds)))
+    figures.setdefault("scenarios", []).extend(found)
+    table(["", "Mbit/s", "ratio", "min to max", "RTT ms", "ratio", "min to max", "at S/sent", "arrived/sent"], [
+        [f"({f['scenario']}) {f['variant']}", f"{f['mbit']['median']:.0f}", *ratio(f["mbit_ratio"]), f"{f['rtt']['median']:.3f}", *ratio(f["rtt_ratio"]),
+         f"{f['seen']}/{f['frames']}", f"{f['arrived']}/{f['frames']}"] for f in found])
+    print("  ratio: to the untapped run of the same round, median of all rounds. S gives frames back, redirected, by: "
+          f"{', '.join(sorted({f['inline'] for f in found if f.get('inline')})) or '-'}", flush=True)
+
+
+def ratio(f):
+    return f"{f['median']:.2f}", f"{f['min']:.2f} to {f['max']:.2f}"
+
+
+def failover(w, check, args, figures):
+    """A redirect with fail_mode open whose monitor goes and comes."""
+    import bench_failover
+    from bench_figures import load, table
+
+    print(f"\nfail_mode open: a monitor that gives back goes, and comes, under {bench_failover.RATE} frames/s, load {load()}", flush=True)
+    figures["failover"] = found = bench_failover.measure(w, check, args.failovers, -(-args.failovers // 4))
+    table(["ms", "times", "gap p50", "p90", "max", "lost p50", "max", "back p50", "p90", "max", "lost p50", "max"], [
+        [f["way"], f["gap"]["n"], *(f"{f['gap'][p]:.1f}" for p in ("p50", "p90", "max")), *(f["lost"][p] for p in ("p50", "max")),
+         *(f"{f['through'][p]:.1f}" for p in ("p50", "p90", "max")), *(f["lost_back"][p] for p in ("p50", "max"))] for f in found])
+    print("  gap: from the last frame before to the first that passed without the monitor. back: from its return to the first frame at it.", flush=True)
+
+
+def moves(w, check, args, figures):
+    """A VM that moves."""
+    import bench_moves
+    from bench_figures import load, table
+
+    print(f"\nA VM moves, {args.moves} times each, under {bench_moves.RATE} frames/s each way, by turns with no tap, copied and redirected; load {load()}", flush=True)
+    figures["moves"] = found = bench_moves.measure(w, check, args.moves)
+    table(["ms", "out p50", "p90", "max", "lost p50", "in p50", "p90", "max", "lost p50", "itself"], [
+        [f"{f['kind']}, {f['variant']}", *(c for d in ("out", "in") for c in (*(f"{f[d + '_gap'][p]:.0f}" for p in ("p50", "p90", "max")), f[d + "_lost"]["p50"])),
+         f"{f['took']['p50']:.0f}"] for f in found])
+    print("  out, in: the longest time between two frames that arrived; itself: what plugging over, or the change of speakers, takes of it.", flush=True)
 
 
 def latency(w, check, args, figures):

@@ -25,6 +25,11 @@ def spread(values):
     return {"n": len(values), "median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
+def percentiles(values):
+    """Median, 90th percentile, lowest and highest."""
+    return {"n": len(values), "p50": percentile(values, 50), "p90": percentile(values, 90), "min": min(values), "max": max(values)}
+
+
 def table(head, rows):
     """Print rows under a head; the first column to the left, the others to the right."""
     texts = [[str(c) for c in row] for row in [head, *rows]]

@@ -7,87 +7,15 @@ reported. `active` is when a watch stream that is open all the time says so. Tap
 deleted (?wait) one after the other.
 """
 
-import multiprocessing
-import signal
-import socket
-import struct
 import time
 
-import frames
-import netns
 from bench_figures import Histogram, load, summary
 from bench_http import Broken, Line, TapWatch, many
-from traffic import ETH_P_ALL, PACKET_IGNORE_OUTGOING
+from bench_stream import Copies, Stream
 from world import udp
 
-SO_TIMESTAMPNS = 35
 RATE = 2000  # frames a second of the tap's flow
 MATCH = "nw_proto=UDP; tp_dst=5000"
-
-
-class Stream:
-    """Numbered frames out of a VM's eth0 at a fixed pace, from a process of its own."""
-
-    def __init__(self, vm, make, rate=RATE):
-        with netns.entered(vm.pid):
-            sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-            sock.bind(("eth0", 0))
-        self._process = multiprocessing.get_context("fork").Process(target=pace, args=(sock, make, rate), daemon=True)
-        self._process.start()
-        sock.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_exc):
-        self._process.terminate()
-        self._process.join()
-
-
-def pace(sock, make, rate):
-    """Send frames until terminated. Frames that are late are sent late, never in a burst."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    step, due, n = 1.0 / rate, time.monotonic(), 0
-    while True:
-        wait = due - time.monotonic()
-        if wait > 0:
-            time.sleep(wait)
-        else:
-            due = time.monotonic()
-        sock.send(make(n))
-        n, due = n + 1, due + step
-
-
-class Copies:
-    """The frames that reach a monitor, with the kernel's time of each."""
-
-    def __init__(self, vm):
-        with netns.entered(vm.pid):
-            self._sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-            self._sock.setsockopt(socket.SOL_SOCKET, netns.SO_RCVBUFFORCE, 64 << 20)
-            self._sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-            self._sock.setsockopt(netns.SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
-            self._sock.bind(("eth0", ETH_P_ALL))
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_exc):
-        self._sock.close()
-
-    def waiting(self):
-        """Everything that has arrived since last asked: (kernel time in ns, number) in order."""
-        out = []
-        while True:
-            try:
-                data, ancillary, _, _ = self._sock.recvmsg(2048, 128, socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                return out
-            for level, kind, value in ancillary:
-                if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPNS:
-                    seconds, nanoseconds = struct.unpack("qq", value[:16])
-                    out.append((seconds * 1_000_000_000 + nanoseconds, frames.number(data)))
 
 
 def measure(w, check, title, web, peer, monitor, count, direction="both"):
@@ -98,7 +26,7 @@ def measure(w, check, title, web, peer, monitor, count, direction="both"):
     rounds, proofs = Histogram(w.api, "flowtap_round_seconds"), Histogram(w.api, "flowtap_proof_seconds")
     before, sentinels = load(), w.api.metric("flowtap_packet_ins_total", kind="sentinel")
     w.lab.switch_drops()
-    with Stream(web, udp(web, peer)), Copies(monitor) as copies, TapWatch(http, web.name) as watch, Line(http) as line:
+    with Stream(web, udp(web, peer), RATE), Copies(monitor) as copies, TapWatch(http, web.name) as watch, Line(http) as line:
         for n in range(count + 1):
             copies.waiting()
             w.taps_made = getattr(w, "taps_made", 0) + 1

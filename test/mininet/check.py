@@ -16,7 +16,7 @@ class Checks:
     def __init__(self, report):
         self.passed = self.failed = 0
         self.scenario = ""
-        self._report, self._reported = report, False
+        self.report, self._reported = report, False
 
     def begin(self, scenario):
         self.scenario, self._reported = scenario, False
@@ -54,7 +54,7 @@ class Checks:
         self.that(f"runs to its end: {type(error).__name__}", False, text)
 
     def _explain(self, what, detail):
-        text = self._report()
+        text = self.report()
         os.makedirs(OUT, exist_ok=True)
         path = os.path.join(OUT, f"{self.scenario}-{time.strftime('%H%M%S')}-{os.getpid()}-{self.failed}.txt")
         with open(path, "w") as f:

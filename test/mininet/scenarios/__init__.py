@@ -5,7 +5,7 @@ ports or taps, and may leave any of them behind.
 """
 
 NAMES = ["connectivity", "taps", "kinds", "monitors", "stale_megaflow", "megaflows", "migration", "moves", "silence", "restart", "bad_input", "fields", "inline",
-         "redirect", "options", "dhcp", "inline_tcp", "escape", "peers", "pools"]
+         "redirect", "options", "dhcp", "inline_tcp", "escape", "peers", "pools", "bench"]
 
 # Scenarios, and single stories, of what is not built yet: run only when named.
 UPCOMING = []
