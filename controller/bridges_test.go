@@ -270,3 +270,20 @@ func TestATraceThroughTwoBridges(t *testing.T) {
 		require.Contains(t, text, s)
 	}
 }
+
+// A node that is gone without a word is asked on both bridges, or changes would wait for the other one.
+func TestAPortOfASilentNodeOfTwoBridges(t *testing.T) {
+	t.Parallel()
+	config := quick()
+	config.AuditInterval, config.Conn.EchoInterval, config.CommitTimeout = time.Hour, time.Hour, time.Hour
+	l := twoBridges(t, config)
+	l.tap("t1", copyTap("web", "ids", flowtap.Out))
+	l.becomes("t1", flowtap.TapActive, "")
+	l.quiet()
+	l.sws[0].Hang(true)
+	l.tuns[1].Hang(true)
+	l.sws[1].AddPort(7, "web")
+	l.eventually(func() error { return expect(l.portStatus("web").Node, "n2") })
+	l.eventually(func() error { return expect(l.state("t1").SrcNode, "n2") })
+	l.becomes("t1", flowtap.TapActive, "")
+}

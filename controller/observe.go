@@ -329,10 +329,13 @@ const answerIn = 2 * time.Second
 
 // ask asks the switches of a port that is at several places whether they live. One that is gone
 // without a word would be active for that port until its keepalive fails, and meanwhile hold up
-// every change.
+// every change, on either of its bridges.
 func (o *observer) ask(ctx context.Context, places []topology.Attachment) {
+	var of []*observed
 	for _, a := range places {
-		sw := o.switches[o.nodes[a.Node]]
+		of = append(of, o.switches[o.nodes[a.Node]], o.switches[o.tunnels[a.Node]])
+	}
+	for _, sw := range of {
 		if sw == nil || o.asked[sw.session] {
 			continue
 		}
