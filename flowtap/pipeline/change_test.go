@@ -132,6 +132,10 @@ func (d draws) upheaval(l *lab) (did string, us []Unit) {
 	case 6:
 		if ids := l.w.Nodes(); len(ids) > 0 {
 			n := *l.w.Node(one(d, ids...))
+			if split != nil && d.chance(30) {
+				n = labNode(n.ordinal(), !n.Split())
+				return fmt.Sprintf("%s has another bridge, or no second one any more", n.ID), l.w.PutNode(n)
+			}
 			if is := labNode(n.ordinal(), n.Split()); n.TunnelPort == 0 {
 				n.TunnelPort, n.Patch = is.TunnelPort, is.Patch
 			} else if n.TunnelPort = 0; n.Split() && d.chance(50) {

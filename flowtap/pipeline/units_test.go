@@ -17,18 +17,24 @@ func TestUnitsAddUp(t *testing.T) { inLayouts(t, unitsAddUp) }
 func unitsAddUp(t *testing.T) {
 	rapidly(t, cases(75), func(rt *rapid.T) {
 		var l *lab
-		nodes := map[string]*Shares{}
+		type side struct {
+			node  string
+			ports bool
+		}
+		nodes := map[side]*Shares{}
 		for i := 1; i <= 4; i++ {
-			nodes[nodeName(i)] = &Shares{}
+			for _, ports := range []bool{false, true} {
+				nodes[side{nodeName(i), ports}] = &Shares{Ports: ports}
+			}
 		}
 		var story []string
 		update := func(us []Unit) {
 			for id, s := range nodes {
 				before := s.Want().Clone()
-				keys, groups, meters := s.Update(l.w, id, us)
+				keys, groups, meters := s.Update(l.w, id.node, us)
 				named := before.Clone()
 				if err := named.Apply(flowset.DiffKeys(before, s.Want(), keys, groups, meters...)); err != nil || !named.Equal(s.Want()) {
-					rt.Fatalf("after %q: %s: Update names too few keys: %v", story, id, err)
+					rt.Fatalf("after %q: %v: Update names too few keys: %v", story, id, err)
 				}
 			}
 		}
@@ -48,12 +54,15 @@ func unitsAddUp(t *testing.T) {
 				story = append(story, did)
 				update(us)
 				for id, s := range nodes {
-					full, err := desired(l.w, id)
+					full, err := desired(l.w, id.node)
 					if err != nil {
 						rt.Fatalf("after %q: %v\n%s", story, err, describe(l.w))
 					}
+					if id.ports {
+						full = portBridge(l.w, id.node)
+					}
 					if !full.Equal(s.Want()) {
-						rt.Fatalf("after %q: %s differs (missing or left behind):\n%s\n%s", story, id, difference(s.Want(), full), describe(l.w))
+						rt.Fatalf("after %q: %v differs (missing or left behind):\n%s\n%s", story, id, difference(s.Want(), full), describe(l.w))
 					}
 				}
 			}
