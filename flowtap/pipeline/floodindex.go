@@ -72,8 +72,8 @@ func (w *World) index(p *Port) {
 		}
 		if w.redirects(t) {
 			h.diverts = append(h.diverts, monitors...)
-			if t.FailMode == flowtap.FailOpen && t.DstPool == "" {
-				h.opens = append(h.opens, t.Dst)
+			if t.FailMode == flowtap.FailOpen {
+				h.opens = append(h.opens, monitors...)
 			}
 		} else if t.Action != flowtap.Redirect && len(t.out) > 0 {
 			h.seen = append(h.seen, w.marks(t)...)

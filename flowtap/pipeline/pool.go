@@ -223,6 +223,7 @@ func (w *World) unitsOfPool(id string) []Unit {
 // with a link, and for which all labels have numbers under which their frames travel. It is the same for all nodes, so that all
 // choose the same one.
 func (w *World) serving(p *Pool) (ms []topology.PoolMember) {
+	var reached []topology.PoolMember
 	for _, m := range p.Members {
 		port := w.ports[m.Port]
 		if port == nil || port.Status.Node == "" || w.labels[MonitorLabel(m.Port)] == 0 {
@@ -233,11 +234,28 @@ func (w *World) serving(p *Pool) (ms []topology.PoolMember) {
 			ready = ready && w.numbered(n, m.Port) && (w.seen[n][m.Port] == 0 || w.labels[SeenLabel(n, m.Port)] != 0) &&
 				(len(w.diverted[n][m.Port]) == 0 || w.labels[ViaLabel(n, m.Port)] != 0)
 		}
-		if ready {
-			ms = append(ms, m)
+		if !ready {
+			continue
+		}
+		if ms = append(ms, m); p.Mode == topology.PoolSpread && w.comesBack(p, port) && w.reached(p, port) {
+			reached = append(reached, m)
 		}
 	}
+	if len(reached) > 0 {
+		return reached
+	}
 	return ms
+}
+
+// comesBack reports whether what is redirected to a member of a pool can come back.
+func (w *World) comesBack(p *Pool, m *Port) bool {
+	for n := range w.tapped[PoolLabel(p.ID)] {
+		if len(w.diverted[n][m.ID]) > 0 {
+			e := w.ports[m.entrance()]
+			return e != nil && e.Status.Node != "" && !e.Status.LinkDown()
+		}
+	}
+	return true
 }
 
 // PoolStatus says how a pool's slices are spread over the members that serve.

@@ -24,16 +24,21 @@ var (
 	RegHow  = openflow.FieldReg(6) // what is to be done; flood: the stage, whose monitor gets a copy if it is chosen
 )
 
-// Values of RegHow; the last four have the label of the monitor that gave the frame back.
+// Values of RegHow; howSent to howAnswers have the label of the monitor that gave the frame back.
 const (
-	howCopy    = 1 << 24  // copy to the member, unless it has the frame, and note it as seen
-	howDivert  = 2 << 24  // send to the member alone; what it gave back is delivered
-	howPass    = 3 << 24  // a flooded frame: deliver it if the member gave it back
-	howSent    = 4 << 24  // return: accept if the member it is
-	howArrives = 5 << 24  // return-in: the same
-	howBehind  = 6 << 24  // return-in: the same, to a destination behind the gateway
-	howAnswers = 7 << 24  // answer: the same
-	howMask    = 15 << 24 // the part that is not a label
+	howCopy    = 1 << 24 // copy to the member, unless it has the frame, and note it as seen
+	howDivert  = 2 << 24 // send to the member alone; what it gave back is delivered
+	howPass    = 3 << 24 // a flooded frame: deliver it if the member gave it back
+	howSent    = 4 << 24 // return: accept if the member it is
+	howArrives = 5 << 24 // return-in: the same
+	howBehind  = 6 << 24 // return-in: the same, to a destination behind the gateway
+	howAnswers = 7 << 24 // answer: the same
+	// As howDivert where a frame is sent, where it is received, and as howPass; of redirects that fail
+	// open: where nobody serves, or the member cannot be reached from here, the frame goes on.
+	howOpenOut     = 8 << 24
+	howOpenIn      = 9 << 24
+	howOpenFlooded = 10 << 24
+	howMask        = 15 << 24 // the part that is not a label
 )
 
 // prioAccepted is the priority, above all contracts of return-in and answer, of what spread accepted.
@@ -61,6 +66,10 @@ func (b *builder) spreadBase() {
 		Fields: spreadBy, Algorithm: openflow.LinkModulo, Links: SlicesOfPool, Field: RegPool, Offset: 24, Bits: 8}}})
 	// Nobody serves.
 	b.flow(openflow.Flow{Table: TableSlice, Priority: prioMiss, Cookie: c, Apply: []openflow.Action{set(RegPool, 0)}, Goto: TableGive})
+	for _, pass := range []bypass{passOut, passIn, passFlooded} {
+		b.flow(openflow.Flow{Table: TableGive, Priority: giveTo, Cookie: c, Match: match(reg(RegPool, 0), reg(RegHow, pass.how)),
+			Apply: []openflow.Action{openflow.Resubmit{Port: openflow.PortInPort, Table: pass.next}}})
+	}
 	// Not accepted: whose frame it is was said before.
 	b.flow(openflow.Flow{Table: TableGive, Priority: prioMiss, Cookie: c, Match: match(openflow.UintMask(RegHow, howSent, howMask)),
 		Apply: []openflow.Action{set(RegSender, 0)}})
@@ -112,6 +121,14 @@ func (b *builder) give(p *Port, label uint32) {
 		add(giveSeen, howCopy, nil, seenBy(b.w.labels[PoolLabel(c.ID)]))
 	}
 	add(giveTo, howPass, []openflow.Action{to(TableOutput)}, back)
+	add(giveSeen, howOpenIn, []openflow.Action{to(TableOutput)}, back)
+	add(giveSeen, howOpenIn, nil, reg(RegSeenBy, label))
+	add(giveSeen, howOpenFlooded, []openflow.Action{to(TableOutput)}, back)
+	for _, network := range b.opened(p) {
+		for _, pass := range []bypass{passOut, passIn, passFlooded} {
+			add(giveTo, pass.how, []openflow.Action{openflow.ApplyGroup{ID: b.bypassGroup(pass, network, p.ID)}}, reg(RegNetwork, b.w.labels[NetworkLabel(network)]))
+		}
+	}
 	add(giveTo, howSent|label, []openflow.Action{set(RegSeenBy, label|seenVia), set(RegOrigin, originAccepted+originLocal)})
 	add(giveTo, howArrives|label, []openflow.Action{set(RegSeenBy, seenAll), set(RegOrigin, originAccepted+originDone)})
 	add(giveTo, howBehind|label, []openflow.Action{set(RegSeenBy, seenAll), set(RegOrigin, originAccepted+originBehind)})
@@ -130,14 +147,14 @@ func (w *World) spreads(monitor string) bool {
 
 // tapSpread is the flows of a contract that leads to a spread pool, at its target.
 func (b *builder) tapSpread(p *Port, here openflow.PortNo, t *Tap, pool *Pool) {
-	how, next := uint32(howDivert), [2]openflow.TableID{}
+	out, in, next := b.away(t, passOut), b.away(t, passIn), [2]openflow.TableID{}
 	if t.Action != flowtap.Redirect {
-		how, next = howCopy, [2]openflow.TableID{TableForward, TableOutput}
+		out, next = b.spread(pool, howCopy), [2]openflow.TableID{TableForward, TableOutput}
+		in = out
 	}
-	actions := b.spread(pool, how)
 	for _, c := range t.out {
 		for _, m := range b.sent(p, here, c) {
-			b.flow(openflow.Flow{Table: TableTapOut, Priority: tapPriority(t.Priority), Cookie: Cookie(KindTap, t.Num), Match: m, Apply: actions, Goto: next[0]})
+			b.flow(openflow.Flow{Table: TableTapOut, Priority: tapPriority(t.Priority), Cookie: Cookie(KindTap, t.Num), Match: m, Apply: out, Goto: next[0]})
 		}
 	}
 	for _, c := range t.in {
@@ -149,10 +166,10 @@ func (b *builder) tapSpread(p *Port, here openflow.PortNo, t *Tap, pool *Pool) {
 					continue
 				}
 				if m, ok := conjunction(m, []openflow.MatchField{seenBy(label)}); ok {
-					b.flow(openflow.Flow{Table: TableTapIn, Priority: tapPriority(t.Priority) + 1, Cookie: Cookie(KindTapSeen, t.Num), Match: m, Apply: actions, Goto: next[1]})
+					b.flow(openflow.Flow{Table: TableTapIn, Priority: tapPriority(t.Priority) + 1, Cookie: Cookie(KindTapSeen, t.Num), Match: m, Apply: in, Goto: next[1]})
 				}
 			}
-			b.flow(openflow.Flow{Table: TableTapIn, Priority: tapPriority(t.Priority), Cookie: Cookie(KindTap, t.Num), Match: m, Apply: actions, Goto: next[1]})
+			b.flow(openflow.Flow{Table: TableTapIn, Priority: tapPriority(t.Priority), Cookie: Cookie(KindTap, t.Num), Match: m, Apply: in, Goto: next[1]})
 		}
 	}
 }

@@ -196,9 +196,9 @@ func State(w *World, id string, was string, h Health) flowtap.TapStatus {
 	}
 	var partly bool
 	st.Reason, partly = w.obstacle(t, src, h)
-	switch {
-	case PassesUnmonitored(w, id):
-		st.State, st.Reason = flowtap.TapDegraded, fmt.Sprintf("monitor %s cannot be reached; the flow passes unmonitored, since fail_mode is open", t.Dst)
+	switch passes := PassesUnmonitored(w, id); {
+	case passes != "":
+		st.State, st.Reason = flowtap.TapDegraded, passes
 	case st.Reason == "":
 		st.State = flowtap.TapActive
 	case partly && !strings.HasPrefix(st.Reason, Applying):
