@@ -10,7 +10,6 @@ type feature struct {
 
 // notYet is every such feature, in the order in which a refusal names them.
 var notYet = []feature{
-	tapFeature("fail_mode", "open for a pool", func(t Tap) bool { return t.DstPool != "" && t.FailMode == FailOpen }),
 	tapFeature("truncate", "only 0, which is whole frames, for a pool", func(t Tap) bool { return t.DstPool != "" && t.Truncate != 0 }),
 	tapFeature("rate_limit", "no bound for a pool", func(t Tap) bool { return t.DstPool != "" && t.RateLimit != RateLimit{} }),
 	tapFeature("rewrite_dst_mac", "copies to a pool are exact", func(t Tap) bool { return t.DstPool != "" && t.RewriteDstMAC }),

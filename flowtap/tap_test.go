@@ -87,7 +87,7 @@ func TestNotYet(t *testing.T) {
 	for _, f := range notYet {
 		found := false
 		for _, spec := range []any{
-			Tap{Action: Redirect}, Tap{DstPool: "ids", FailMode: FailOpen}, Tap{DstPool: "ids", Truncate: 64}, Tap{DstPool: "ids", RateLimit: RateLimit{KBPS: 1}},
+			Tap{Action: Redirect}, Tap{DstPool: "ids", Truncate: 64}, Tap{DstPool: "ids", RateLimit: RateLimit{KBPS: 1}},
 			Tap{DstPool: "ids", RewriteDstMAC: true}, topology.Port{Tag: topology.TagVLAN}, topology.Node{TunnelDatapathID: 2},
 		} {
 			var field *topology.FieldError

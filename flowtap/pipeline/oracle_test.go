@@ -716,7 +716,7 @@ func (j *journey) in(e *Port, node string) {
 		v := x.view
 		v.InPort = target.ID
 		if t := j.governing(target, flowtap.Out, v); mine(t) {
-			x.via = monitor
+			x.via, x.view.InPort = monitor, target.ID
 			j.route(x)
 			return
 		}
