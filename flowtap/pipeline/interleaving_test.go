@@ -121,6 +121,12 @@ func (x transit) look(rt *rapid.T, d draws, n int) int {
 func (x transit) judge(s sender, fr frame, r ofsim.Result, direct int) error {
 	got, served, past, copies := map[place]int{}, map[string]bool{}, map[string]bool{}, map[string]bool{}
 	who, given := portsByPlace(x.after), x.given()
+	// A monitor that gives a frame back whose MAC nobody is known by may be taken to speak for another.
+	known := true
+	for _, w := range []*World{x.before, x.after} {
+		who := (oracle{w}).owner(s.p.Network, fr.view.EthSrc)
+		known = known && who != nil && who.ID == s.p.ID
+	}
 	for i, d := range r.Deliveries {
 		at := place{d.DPID, d.Port}
 		if !x.formed(who[at], s.p.Network, fr, d.Frame) && s.p.Kind != topology.KindMonitor {
@@ -139,12 +145,6 @@ func (x transit) judge(s sender, fr frame, r ofsim.Result, direct int) error {
 		}
 		if p := x.after.Port(who[at]); p.Network != s.p.Network && s.p.Kind != topology.KindMonitor {
 			return fmt.Errorf("%s of another network got it", p.ID)
-		}
-		// A monitor that gives a frame back whose MAC nobody is known by may be taken to speak for another.
-		known := true
-		for _, w := range []*World{x.before, x.after} {
-			who := (oracle{w}).owner(s.p.Network, fr.view.EthSrc)
-			known = known && who != nil && who.ID == s.p.ID
 		}
 		if who[at] == s.p.ID && at == (oracle{x.after}).place(s.at) && (known || !given) {
 			return fmt.Errorf("%s got its own frame", s.p.ID)
@@ -216,7 +216,7 @@ func (x transit) judge(s sender, fr frame, r ofsim.Result, direct int) error {
 		return err
 	}
 	for port := range served {
-		if port == s.p.ID {
+		if port == s.p.ID || given && !known && s.p.MAC.IsZero() { // it is learned from this frame
 			continue
 		}
 		if err := unseen(port, flowtap.In); err != nil {

@@ -49,6 +49,8 @@ def a_lease_through_a_redirect(w, check):
     w.network("shop")
     client, server, other = w.vms("shop", ("client", "n1", {"ips": [LEASE]}), ("server", "n2", {"ips": ["10.0.0.2"]}), ("other", "n1"), warm=False)
     run(netns.inside(server.pid, "ip", "addr", "add", "10.0.0.2/24", "dev", "eth0"))
+    # Seconds after a lease its kernel asks whether the client is still there, which may be while captures begin.
+    run(netns.inside(server.pid, "sysctl", "-q", "-w", "net.ipv4.neigh.eth0.delay_first_probe_time=3600"))
     ids, here = w.monitors(("ids", "n3"), ("here", "n1"))
     with Server(w, server, client):
         for monitor in (ids, here):
