@@ -119,9 +119,17 @@ func (w *World) PutTunnel(t Tunnel, dead bool) (units []Unit) {
 	return units
 }
 
-// reached reports whether a member of a spread pool can be reached, and its frames come back, from any other
+// reached reports whether a member of a spread pool can be reached, and what is redirected to it comes back, from any other
 // node with targets of the pool's contracts, if there is one. It is the same for all nodes.
 func (w *World) reached(p *Pool, m *Port) bool {
+	var entrance *Port // where anything comes back
+	for n := range w.tapped[PoolLabel(p.ID)] {
+		if len(w.diverted[n][m.ID]) > 0 {
+			if entrance = w.ports[m.entrance()]; entrance == nil || entrance.Status.Node == "" || entrance.Status.LinkDown() {
+				return false
+			}
+		}
+	}
 	if len(w.dead) == 0 {
 		return true
 	}
@@ -130,7 +138,7 @@ func (w *World) reached(p *Pool, m *Port) bool {
 		if id == m.Status.Node || !w.targetsOn(p, id) {
 			continue
 		}
-		if w.serves(id, m) {
+		if !w.dead[Tunnel{id, m.Status.Node}] && (entrance == nil || !w.dead[Tunnel{entrance.Status.Node, id}]) {
 			return true
 		}
 		others = true

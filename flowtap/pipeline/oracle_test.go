@@ -341,13 +341,13 @@ func (o oracle) reached(p *Pool, member string) bool {
 		}
 	}
 	enabled(func(t *Tap, network string) { networks[network] = networks[network] || t.DstPool == p.ID })
-	e := o.w.Port(o.entrance(member))
-	back := true
+	e, back := o.w.Port(o.entrance(member)), false
 	enabled(func(t *Tap, network string) {
-		if networks[network] && o.w.redirects(t) && o.mayLead(t, member) && (e == nil || e.Status.Node == "" || e.Status.LinkDown()) {
-			back = false
-		}
+		back = back || networks[network] && o.w.redirects(t) && o.mayLead(t, member)
 	})
+	if back && (e == nil || e.Status.Node == "" || e.Status.LinkDown()) {
+		return false
+	}
 	for network, in := range networks {
 		for _, m := range o.members(network) {
 			for _, a := range m.Status.Attachments {
@@ -358,11 +358,11 @@ func (o oracle) reached(p *Pool, member string) bool {
 	some := false
 	for node, other := range nodes {
 		some = some || other
-		if other && o.reaches(node, member) {
-			return back
+		if other && !o.w.dead[Tunnel{node, o.w.Port(member).Status.Node}] && !(back && o.w.dead[Tunnel{e.Status.Node, node}]) {
+			return true
 		}
 	}
-	return back && !some
+	return !some
 }
 
 // reaches says whether a monitor gets what a node sends it, and what it gives back comes there.

@@ -237,7 +237,7 @@ func (w *World) serving(p *Pool) (ms []topology.PoolMember) {
 		if !ready {
 			continue
 		}
-		if ms = append(ms, m); p.Mode == topology.PoolSpread && w.comesBack(p, port) && w.reached(p, port) {
+		if ms = append(ms, m); p.Mode == topology.PoolSpread && w.reached(p, port) {
 			reached = append(reached, m)
 		}
 	}
@@ -245,17 +245,6 @@ func (w *World) serving(p *Pool) (ms []topology.PoolMember) {
 		return reached
 	}
 	return ms
-}
-
-// comesBack reports whether what is redirected to a member of a pool can come back.
-func (w *World) comesBack(p *Pool, m *Port) bool {
-	for n := range w.tapped[PoolLabel(p.ID)] {
-		if len(w.diverted[n][m.ID]) > 0 {
-			e := w.ports[m.entrance()]
-			return e != nil && e.Status.Node != "" && !e.Status.LinkDown()
-		}
-	}
-	return true
 }
 
 // PoolStatus says how a pool's slices are spread over the members that serve.
