@@ -84,6 +84,12 @@ func TestCounts(t *testing.T) {
 			c.read(sw, reads(pipeline.KindTap, tap, 1, 6), reads(pipeline.KindTapSeen, tap, 2, 3))
 			c.matched(19)
 		},
+		"a counter of which more was taken off than was on it is passed over": func(c *counting) {
+			c.read(sw, reads(pipeline.KindTap, tap, 1, 50))
+			c.read(sw, reads(pipeline.KindTap, tap, 1, 1<<64-3))
+			c.read(sw, reads(pipeline.KindTap, tap, 1, 52))
+			c.matched(52)
+		},
 		"a redirect sends, and is given back": func(c *counting) {
 			c.diverts(tap, true)
 			c.read(sw, reads(pipeline.KindTap, tap, 1, 5), reads(pipeline.KindTapSeen, tap, 2, 3), reads(pipeline.KindReturn, tap, 3, 4),
