@@ -10,20 +10,10 @@ type feature struct {
 
 // notYet is every such feature, in the order in which a refusal names them.
 var notYet = []feature{
-	tapFeature("truncate", "only 0, which is whole frames, for a pool", func(t Tap) bool { return t.DstPool != "" && t.Truncate != 0 }),
-	tapFeature("rate_limit", "no bound for a pool", func(t Tap) bool { return t.DstPool != "" && t.RateLimit != RateLimit{} }),
-	tapFeature("rewrite_dst_mac", "copies to a pool are exact", func(t Tap) bool { return t.DstPool != "" && t.RewriteDstMAC }),
 	{"tunnel_datapath_id", "a node has one bridge", func(spec any) bool {
 		n, ok := spec.(topology.Node)
 		return ok && n.TunnelDatapathID != 0
 	}},
-}
-
-func tapFeature(field, detail string, used func(Tap) bool) feature {
-	return feature{field, detail, func(spec any) bool {
-		t, ok := spec.(Tap)
-		return ok && used(t)
-	}}
 }
 
 // NotYet gives a *topology.FieldError, whose detail begins with "not yet: ", for a Tap, topology.Port

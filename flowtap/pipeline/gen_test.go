@@ -257,7 +257,6 @@ func (d draws) putTap(l *lab) []Unit {
 	}
 	if ids := l.w.Pools(); len(ids) > 0 && d.chance(45) {
 		t.Dst, t.DstPool = "", one(d, ids...)
-		t.Truncate, t.RateLimit, t.RewriteDstMAC = 0, flowtap.RateLimit{}, false
 		if l.w.Pool(t.DstPool).Mode == topology.PoolCopy {
 			t.Action, t.FailMode = flowtap.Forward, flowtap.FailClosed
 		}

@@ -378,7 +378,7 @@ func (x transit) formed(port, network string, fr frame, got []byte) bool {
 			return true
 		}
 		for _, id := range w.Taps() {
-			if t := w.Tap(id); t.Dst == port && bytes.Equal(got, asSeenBy(w, port, network, fr, t.form())) {
+			if t := w.Tap(id); (oracle{w}).mayLead(t, port) && bytes.Equal(got, asSeenBy(w, port, network, fr, t.form())) {
 				return true
 			}
 		}

@@ -1,6 +1,8 @@
 package pipeline
 
 import (
+	"slices"
+
 	"github.com/flowtap/flowtap/flowtap"
 	"github.com/flowtap/flowtap/openflow"
 	"github.com/flowtap/flowtap/topology"
@@ -38,7 +40,10 @@ const (
 	howOpenOut     = 8 << 24
 	howOpenIn      = 9 << 24
 	howOpenFlooded = 10 << 24
-	howMask        = 15 << 24 // the part that is not a label
+	// As howCopy, in a form (formBits) of copies; and for a contract with a rate limit, RegLimited, nothing noted.
+	howFormed  = 11 << 24
+	howLimited = 12 << 24
+	howMask    = 15 << 24 // the part that is not a label
 )
 
 // prioAccepted is the priority, above all contracts of return-in and answer, of what spread accepted.
@@ -99,10 +104,17 @@ func (b *builder) give(p *Port, label uint32) {
 	to := func(table openflow.TableID) openflow.Action {
 		return openflow.Resubmit{Port: openflow.PortInPort, Table: table}
 	}
+	forms := b.formsGiven(p)
 	sends := func(network string, of ...openflow.MatchField) {
-		add(giveTo, howCopy, append(b.copyTo(network, p.ID), set(RegSeenBy, label)), of...)
 		add(giveTo, howDivert, b.copyTo(network, p.ID), of...)
-		add(giveTo, label, b.copyOf(network, p.ID), of...)
+		for _, f := range forms {
+			dst := b.w.labels[MonitorLabel(destination(p.ID, f.form))]
+			if !f.limited {
+				copies := b.copyInForm(network, p.ID, f.form)
+				add(giveTo, f.how(), append(slices.Clone(copies), set(RegSeenBy, dst)), of...)
+				add(giveTo, dst, append(slices.Clone(copies), set(RegCopied, dst)), of...)
+			}
+		}
 	}
 	if !b.w.tags(p.ID) {
 		sends("")
@@ -114,12 +126,22 @@ func (b *builder) give(p *Port, label uint32) {
 		}
 	}
 	back := reg(RegSeenBy, label|seenVia)
-	add(giveSeen, howCopy, nil, seenBy(label))
+	for _, f := range forms {
+		dst := destination(p.ID, f.form)
+		if f.limited {
+			add(giveTo, f.how(), []openflow.Action{to(TableLimit)})
+			add(giveTo, stageLimited|b.w.labels[MonitorLabel(dst)], []openflow.Action{to(TableLimit)})
+		}
+		satisfied := b.w.satisfies(dst)
+		for _, c := range b.w.copyPoolsOf(p.ID) {
+			satisfied = append(satisfied, b.w.satisfiesAll(c, dst)...)
+		}
+		for _, s := range satisfied {
+			add(giveSeen, f.how(), nil, seenBy(s))
+		}
+	}
 	add(giveSeen, howDivert, []openflow.Action{to(TableOutput)}, back)
 	add(giveSeen, howDivert, nil, reg(RegSeenBy, label))
-	for _, c := range b.w.copyPoolsOf(p.ID) {
-		add(giveSeen, howCopy, nil, seenBy(b.w.labels[PoolLabel(c.ID)]))
-	}
 	add(giveTo, howPass, []openflow.Action{to(TableOutput)}, back)
 	add(giveSeen, howOpenIn, []openflow.Action{to(TableOutput)}, back)
 	add(giveSeen, howOpenIn, nil, reg(RegSeenBy, label))
@@ -133,6 +155,33 @@ func (b *builder) give(p *Port, label uint32) {
 	add(giveTo, howArrives|label, []openflow.Action{set(RegSeenBy, seenAll), set(RegOrigin, originAccepted+originDone)})
 	add(giveTo, howBehind|label, []openflow.Action{set(RegSeenBy, seenAll), set(RegOrigin, originAccepted+originBehind)})
 	add(giveTo, howAnswers|label, []openflow.Action{set(RegSeenBy, label|seenVia), set(RegOrigin, originAnswer), to(TableForward)})
+}
+
+// how tells give of a form of copies.
+func (f formAt) how() uint32 {
+	bits := uint32(f.form.cut) // 16 of them (flowtap.MaxTruncate)
+	if f.form.rewrite {
+		bits |= 1 << 16
+	}
+	switch {
+	case f.limited:
+		return howLimited | bits
+	case bits != 0:
+		return howFormed | bits
+	}
+	return howCopy
+}
+
+// formsGiven gives the ways in which a member may have to be copied to on this node, the simple one first.
+func (b *builder) formsGiven(p *Port) []formAt {
+	fs := []formAt{{}}
+	for at := range b.w.forms[p.ID] {
+		f := formAt{form: at.form, limited: at.limited}
+		if !slices.Contains(fs, f) && b.w.here(at.network, b.n.ID) && b.w.labels[MonitorLabel(destination(p.ID, f.form))] != 0 {
+			fs = append(fs, f)
+		}
+	}
+	return fs
 }
 
 // spreads reports whether a monitor is a member of spread pools.
@@ -149,7 +198,10 @@ func (w *World) spreads(monitor string) bool {
 func (b *builder) tapSpread(p *Port, here openflow.PortNo, t *Tap, pool *Pool) {
 	out, in, next := b.away(t, passOut), b.away(t, passIn), [2]openflow.TableID{}
 	if t.Action != flowtap.Redirect {
-		out, next = b.spread(pool, howCopy), [2]openflow.TableID{TableForward, TableOutput}
+		if out = b.spread(pool, formAt{form: t.form(), limited: t.limited()}.how()); t.limited() {
+			out = apart(append([]openflow.Action{set(RegLimited, t.Num)}, out...)...)
+		}
+		next = [2]openflow.TableID{TableForward, TableOutput}
 		in = out
 	}
 	for _, c := range t.out {
@@ -161,12 +213,10 @@ func (b *builder) tapSpread(p *Port, here openflow.PortNo, t *Tap, pool *Pool) {
 		for _, m := range b.received(p, here, c) {
 			// Mostly it is the pool that had a member see the frame: these are for counting.
 			for _, member := range b.w.monitorsOf(t) {
-				label := b.w.labels[MonitorLabel(member)]
-				if label == 0 {
-					continue
-				}
-				if m, ok := conjunction(m, []openflow.MatchField{seenBy(label)}); ok {
-					b.flow(openflow.Flow{Table: TableTapIn, Priority: tapPriority(t.Priority) + 1, Cookie: Cookie(KindTapSeen, t.Num), Match: m, Apply: in, Goto: next[1]})
+				for _, label := range b.w.satisfies(destination(member, t.form())) {
+					if m, ok := conjunction(m, []openflow.MatchField{seenBy(label)}); ok && label != 0 {
+						b.flow(openflow.Flow{Table: TableTapIn, Priority: tapPriority(t.Priority) + 1, Cookie: Cookie(KindTapSeen, t.Num), Match: m, Apply: in, Goto: next[1]})
+					}
 				}
 			}
 			b.flow(openflow.Flow{Table: TableTapIn, Priority: tapPriority(t.Priority), Cookie: Cookie(KindTap, t.Num), Match: m, Apply: in, Goto: next[1]})

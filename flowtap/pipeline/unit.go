@@ -225,7 +225,7 @@ func (w *World) unitsOfLabel(key string) []Unit {
 		}
 		return us
 	case "pool":
-		return w.unitsOfPool(rest)
+		return w.unitsOfPool(monitorOf(rest))
 	case "via":
 		network, monitor, _ := strings.Cut(rest, "/")
 		us := append(w.unitsOfTransit(monitor), w.unitsOfNetwork(network)...)
