@@ -9,6 +9,8 @@ export GOFLAGS
 FUZZTIME ?= 5s
 # Tunnel type of the lab: geneve, vxlan or gre.
 TUNNEL   ?= geneve
+# Layout of its nodes: one-bridge or two-bridge.
+LAYOUT   ?= one-bridge
 # Labs side by side: a lab mostly waits.
 JOBS     ?= 3
 # Arguments of `make lab` (scenario names) and `make bench`; all without.
@@ -53,10 +55,10 @@ fuzz: ## Each fuzz target for FUZZTIME.
 
 lab: deps build ## The Mininet scenarios on real Open vSwitch. ARGS="taps migration" runs some.
 	@[ -z "$(AS_ROOT)" ] || echo "The lab makes network namespaces, which needs root; asking sudo."
-	$(AS_ROOT) $(PYTHON) test/mininet/run.py --tunnel $(TUNNEL) --jobs $(JOBS) $(LABFLAGS) $(ARGS)
+	$(AS_ROOT) $(PYTHON) test/mininet/run.py --tunnel $(TUNNEL) --layout $(LAYOUT) --jobs $(JOBS) $(LABFLAGS) $(ARGS)
 
-test: LABFLAGS = --every-tunnel
-test: deps fmt vet staticcheck unit fuzz lab ## Everything; of the lab a part over the other tunnel types, too.
+test: LABFLAGS = --every-kind
+test: deps fmt vet staticcheck unit fuzz lab ## Everything; of the lab a part over the other tunnel types and in the other layout, too.
 
 demo: deps build ## Three nodes, the DVD rental, taps, a migration. KEEP=1 leaves it running.
 	@[ -z "$(AS_ROOT)" ] || echo "The demo makes network namespaces, which needs root; asking sudo."

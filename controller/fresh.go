@@ -86,7 +86,7 @@ func (p *planner) askFresh(tap string) (f freshAsked) {
 			continue
 		}
 		a := asked{node: id}
-		if sw := p.switches[n.DatapathID]; sw != nil && sw.node == id {
+		if sw := p.bridge(id, n.Pipeline()); sw != nil {
 			a.session = sw.session
 		}
 		f.of = append(f.of, a)

@@ -65,6 +65,7 @@ type lab struct {
 	store  *store.Store
 	fabric *simswitch.Fabric
 	sws    []*simswitch.Switch
+	tuns   map[openflow.DPID]*simswitch.Switch // the tunnel bridge of a node of two, by the datapath id of the other
 	ctl    *Controller
 	addr   string
 	halt   func() // stops the controller and waits for it
@@ -123,7 +124,7 @@ func newLab(t testing.TB, switches int, config Config) *lab {
 	l := &lab{t: t, config: config, store: s, fabric: simswitch.NewFabric()}
 	t.Cleanup(func() {
 		l.stop()
-		for _, sw := range l.sws {
+		for _, sw := range l.bridges() {
 			sw.Hang(false)
 			sw.Disconnect()
 		}
@@ -184,7 +185,7 @@ func (l *lab) ctx() context.Context {
 func (l *lab) connect(sws ...*simswitch.Switch) {
 	l.t.Helper()
 	if len(sws) == 0 {
-		sws = l.sws
+		sws = l.bridges()
 	}
 	for _, sw := range sws {
 		require.NoError(l.t, sw.Connect(l.addr))
@@ -192,12 +193,49 @@ func (l *lab) connect(sws ...*simswitch.Switch) {
 }
 
 // nodeID is the id of the node of a switch: n1 and so on.
-func nodeID(sw *simswitch.Switch) string { return fmt.Sprintf("n%d", uint64(sw.DPID())) }
+func nodeID(sw *simswitch.Switch) string { return fmt.Sprintf("n%d", uint64(sw.DPID())%second) }
+
+// second is the difference of a node's datapath ids.
+const second = 0x100
 
 func (l *lab) node(sw *simswitch.Switch) {
 	l.t.Helper()
-	_, _, err := l.store.Nodes().Create(l.ctx(), nodeID(sw), topology.Node{DatapathID: sw.DPID(), TunnelIP: sw.Tunnel(), TunnelInterface: simswitch.TunnelName})
+	_, _, err := l.store.Nodes().Create(l.ctx(), nodeID(sw), l.nodeSpec(sw))
 	require.NoError(l.t, err)
+}
+
+func (l *lab) nodeSpec(sw *simswitch.Switch) topology.Node {
+	n := topology.Node{DatapathID: sw.DPID(), TunnelIP: sw.Tunnel(), TunnelInterface: simswitch.TunnelName}
+	if tun := l.tuns[sw.DPID()]; tun != nil {
+		n.TunnelDatapathID, n.TunnelIP = tun.DPID(), tun.Tunnel()
+	}
+	return n
+}
+
+// Port numbers of the patch ports that join a node's bridges. VMs have them, too, on the bridge of the other.
+const patchOnPorts, patchOnTunnels = 99, 2
+
+// split gives a node a second bridge, with the tunnel.
+func (l *lab) split(sw *simswitch.Switch) *simswitch.Switch {
+	ip := sw.Tunnel().As4()
+	ip[2] = 1
+	tun := l.fabric.Add(second+sw.DPID(), netip.AddrFrom4(ip))
+	l.fabric.Patch(tun, patchOnTunnels, pipeline.PatchToPorts, sw, patchOnPorts, pipeline.PatchToTunnels)
+	if l.tuns == nil {
+		l.tuns = map[openflow.DPID]*simswitch.Switch{}
+	}
+	l.tuns[sw.DPID()] = tun
+	return tun
+}
+
+// bridges gives all switches.
+func (l *lab) bridges() (all []*simswitch.Switch) {
+	for _, sw := range l.sws {
+		if all = append(all, sw); l.tuns[sw.DPID()] != nil {
+			all = append(all, l.tuns[sw.DPID()])
+		}
+	}
+	return all
 }
 
 // nodes registers and connects all switches.
@@ -311,7 +349,11 @@ func (l *lab) world() (*pipeline.World, store.Batch) {
 	for _, e := range b.Events {
 		switch o := e.Object.(type) {
 		case *store.Node:
-			w.PutNode(pipeline.Node{ID: o.ID, Node: o.Spec, TunnelPort: simswitch.TunnelPort})
+			n := pipeline.Node{ID: o.ID, Node: o.Spec, TunnelPort: simswitch.TunnelPort}
+			if n.Split() {
+				n.Patch, n.PortPatch = patchOnTunnels, patchOnPorts
+			}
+			w.PutNode(n)
 		case *store.Network:
 			w.PutNetwork(pipeline.Network{ID: o.ID})
 		case *store.Port:
@@ -340,16 +382,24 @@ func (l *lab) check() error {
 	}
 	connected := map[string]bool{}
 	for _, sw := range l.sws {
-		want := &flowset.Set{}
-		if w.Node(nodeID(sw)) != nil {
-			want = desired(w, nodeID(sw))
-			connected[nodeID(sw)] = sw.Connected()
+		n, tun := w.Node(nodeID(sw)), l.tuns[sw.DPID()]
+		want := map[*simswitch.Switch]*flowset.Set{sw: {}}
+		if tun != nil {
+			want[tun] = &flowset.Set{}
 		}
-		if !sw.Connected() {
-			continue
+		switch {
+		case n == nil:
+		case n.Split():
+			want[sw], want[tun] = portBridge(w, n.ID), desired(w, n.ID)
+			connected[n.ID] = sw.Connected() && tun.Connected()
+		default:
+			want[sw] = desired(w, n.ID)
+			connected[n.ID] = sw.Connected()
 		}
-		if diff := flowset.Diff(own(sw.Set()), want); !diff.Empty() {
-			return fmt.Errorf("switch %v differs from what it should hold: %s", sw.DPID(), show(diff))
+		for sw, want := range want {
+			if diff := flowset.Diff(own(sw.Set()), want); sw.Connected() && !diff.Empty() {
+				return fmt.Errorf("switch %v differs from what it should hold: %s", sw.DPID(), show(diff))
+			}
 		}
 	}
 	for _, e := range b.Events {
@@ -382,6 +432,17 @@ func desired(w *pipeline.World, node string) *flowset.Set {
 	}
 	for _, m := range meters {
 		set.PutMeter(m)
+	}
+	return set
+}
+
+// portBridge is what the bridge with the ports of a node of two should hold.
+func portBridge(w *pipeline.World, node string) *flowset.Set {
+	set := &flowset.Set{}
+	for _, u := range w.Units() {
+		for _, f := range pipeline.PortPart(w, node, u) {
+			set.PutFlow(f)
+		}
 	}
 	return set
 }

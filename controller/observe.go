@@ -28,7 +28,8 @@ type observer struct {
 	ports    map[string]*store.Port      // latest known, own writes included
 	byIface  map[string]map[string]bool  // port ids by interface
 	byNum    map[uint32]string           // port ids by number
-	nodes    map[string]openflow.DPID    // registered nodes
+	nodes    map[string]openflow.DPID    // registered nodes: the bridge with the ports
+	tunnels  map[string]openflow.DPID    // the other bridge of those that have two
 	switches map[openflow.DPID]*observed // connected switches
 	met      map[openflow.DPID]bool      // that were ever connected
 	waiting  bool                        // for switches that may be on their way back to a controller that just started
@@ -56,7 +57,7 @@ func ifaceOf(p openflow.Port) iface {
 
 func newObserver(c *Controller) *observer {
 	return &observer{c: c, log: c.log, inbox: make(chan func(), 1024), ports: map[string]*store.Port{},
-		byIface: map[string]map[string]bool{}, byNum: map[uint32]string{}, nodes: map[string]openflow.DPID{},
+		byIface: map[string]map[string]bool{}, byNum: map[uint32]string{}, nodes: map[string]openflow.DPID{}, tunnels: map[string]openflow.DPID{},
 		switches: map[openflow.DPID]*observed{}, met: map[openflow.DPID]bool{}, waiting: true,
 		asked: map[*session]bool{}, unwritten: map[string]bool{}}
 }
@@ -210,7 +211,7 @@ func (o *observer) arrive(ctx context.Context, s *session, num uint32) {
 
 func (o *observer) nodeOf(d openflow.DPID) string {
 	for id, dpid := range o.nodes {
-		if dpid == d {
+		if dpid == d || o.tunnels[id] == d && d != 0 {
 			return id
 		}
 	}
@@ -222,6 +223,7 @@ func (o *observer) nodeOf(d openflow.DPID) string {
 func (o *observer) follow(ctx context.Context, b store.Batch) {
 	if b.Reset {
 		o.ports, o.byIface, o.byNum, o.nodes = map[string]*store.Port{}, map[string]map[string]bool{}, map[uint32]string{}, map[string]openflow.DPID{}
+		clear(o.tunnels)
 	}
 	touched := map[string]bool{}
 	for _, e := range b.Events {
@@ -229,10 +231,11 @@ func (o *observer) follow(ctx context.Context, b store.Batch) {
 		case store.CollectionNodes:
 			if n, ok := e.Object.(*store.Node); !ok {
 				delete(o.nodes, e.ID)
-			} else if o.nodes[e.ID] == n.Spec.DatapathID {
+				delete(o.tunnels, e.ID)
+			} else if o.nodes[e.ID] == n.Spec.DatapathID && o.tunnels[e.ID] == n.Spec.TunnelDatapathID {
 				continue
 			} else {
-				o.nodes[e.ID] = n.Spec.DatapathID
+				o.nodes[e.ID], o.tunnels[e.ID] = n.Spec.DatapathID, n.Spec.TunnelDatapathID
 			}
 			for id := range o.ports {
 				touched[id] = true
@@ -268,8 +271,8 @@ func (o *observer) follow(ctx context.Context, b store.Batch) {
 		}
 	}
 	registered := map[openflow.DPID]bool{}
-	for _, dpid := range o.nodes {
-		registered[dpid] = true
+	for id, dpid := range o.nodes {
+		registered[dpid], registered[o.tunnels[id]] = true, true
 	}
 	o.registered.Store(&registered)
 	o.settle(ctx, maps.Keys(touched))
@@ -326,10 +329,13 @@ const answerIn = 2 * time.Second
 
 // ask asks the switches of a port that is at several places whether they live. One that is gone
 // without a word would be active for that port until its keepalive fails, and meanwhile hold up
-// every change.
+// every change, on either of its bridges.
 func (o *observer) ask(ctx context.Context, places []topology.Attachment) {
+	var of []*observed
 	for _, a := range places {
-		sw := o.switches[o.nodes[a.Node]]
+		of = append(of, o.switches[o.nodes[a.Node]], o.switches[o.tunnels[a.Node]])
+	}
+	for _, sw := range of {
 		if sw == nil || o.asked[sw.session] {
 			continue
 		}

@@ -1,7 +1,9 @@
 package controller
 
 import (
+	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"strings"
 
@@ -28,7 +30,7 @@ type Consequence struct {
 	Changes flowset.Changes
 }
 
-// Suppose says what every switch would have to change, ordered by node, if a write happened.
+// Suppose says what every switch would have to change, ordered by node and datapath id, if a write happened.
 // Nothing changes. Numbers that only the write would allocate are shown from the top of their range.
 func (c *Controller) Suppose(ctx context.Context, s Supposition) ([]Consequence, error) {
 	answer := make(chan []Consequence, 1)
@@ -69,43 +71,45 @@ func (p *planner) suppose(s Supposition) []Consequence {
 			break
 		}
 	}
-	nodes, dpids := p.world.Nodes(), map[string]openflow.DPID{}
-	for _, id := range nodes {
-		dpids[id] = p.world.Node(id).DatapathID
-	}
-	after := p.sets(nodes, units)
+	after := p.sets(units)
 	undo()
 	for _, key := range labels {
 		p.world.DeleteLabel(key)
 	}
-	for _, id := range p.world.Nodes() {
-		if after[id] == nil { // it would be gone
-			nodes = append(nodes, id)
-			dpids[id] = p.world.Node(id).DatapathID
-		}
-	}
-	slices.Sort(nodes)
-	had := p.sets(nodes, units)
+	had := p.sets(units)
+	all := maps.Clone(after)
+	maps.Copy(all, had)
 	var out []Consequence
-	for _, id := range nodes {
-		b, a := had[id], after[id]
-		if b == nil {
-			b = &flowset.Set{}
+	for b := range all {
+		was, is := had[b], after[b]
+		if was == nil {
+			was = &flowset.Set{}
 		}
-		if a == nil {
-			a = &flowset.Set{}
+		if is == nil {
+			is = &flowset.Set{}
 		}
-		if c := flowset.Diff(b, a); !c.Empty() {
-			out = append(out, Consequence{Node: id, DPID: dpids[id], Changes: c})
+		if c := flowset.Diff(was, is); !c.Empty() {
+			out = append(out, Consequence{Node: b.node, DPID: b.dpid, Changes: c})
 		}
 	}
+	slices.SortFunc(out, func(a, b Consequence) int {
+		return cmp.Or(strings.Compare(a.Node, b.Node), cmp.Compare(a.DPID, b.DPID))
+	})
 	return out
 }
 
-// sets gives the share of units in each node's desired state.
-func (p *planner) sets(nodes []string, units []pipeline.Unit) map[string]*flowset.Set {
-	sets := map[string]*flowset.Set{}
-	for _, id := range nodes {
+// A nodeBridge is a bridge of a node.
+type nodeBridge struct {
+	node string
+	dpid openflow.DPID
+}
+
+// sets gives the share of units in what each bridge should hold.
+func (p *planner) sets(units []pipeline.Unit) map[nodeBridge]*flowset.Set {
+	sets := map[nodeBridge]*flowset.Set{}
+	for _, id := range p.world.Nodes() {
+		n := p.world.Node(id)
+		ports := &flowset.Set{}
 		set := &flowset.Set{}
 		seen := map[pipeline.Unit]bool{}
 		for _, u := range units {
@@ -113,6 +117,9 @@ func (p *planner) sets(nodes []string, units []pipeline.Unit) map[string]*flowse
 				continue
 			}
 			seen[u] = true
+			for _, f := range pipeline.PortPart(p.world, id, u) {
+				ports.PutFlow(f)
+			}
 			flows, groups, meters := pipeline.Part(p.world, id, u)
 			for _, f := range flows {
 				set.PutFlow(f)
@@ -124,7 +131,9 @@ func (p *planner) sets(nodes []string, units []pipeline.Unit) map[string]*flowse
 				set.PutMeter(m)
 			}
 		}
-		sets[id] = set
+		if sets[nodeBridge{id, n.Pipeline()}] = set; n.Split() {
+			sets[nodeBridge{id, n.DatapathID}] = ports
+		}
 	}
 	return sets
 }
@@ -186,10 +195,7 @@ func (p *planner) supposition(s Supposition) (put func() []pipeline.Unit, undo f
 			undo = func() { w.PutNode(*old) }
 		}
 		if spec, ok := s.Spec.(topology.Node); ok {
-			n := pipeline.Node{ID: s.ID, Node: spec}
-			if sw := p.switches[spec.DatapathID]; sw != nil {
-				n.TunnelPort = sw.ifaces[spec.TunnelInterface]
-			}
+			n := p.plug(pipeline.Node{ID: s.ID, Node: spec})
 			return func() []pipeline.Unit { return w.PutNode(n) }, undo
 		}
 		return func() []pipeline.Unit { return w.DeleteNode(s.ID) }, undo
@@ -201,7 +207,7 @@ func (p *planner) supposition(s Supposition) (put func() []pipeline.Unit, undo f
 func (p *planner) supposedStatus(spec topology.Port, st topology.PortStatus) topology.PortStatus {
 	alive := func(string) bool { return true }
 	for _, sw := range p.switches {
-		if sw.node != "" {
+		if n := p.world.Node(sw.node); n != nil && n.DatapathID == sw.session.dpid {
 			st = topology.Attach(st, sw.node, sw.ifaces[spec.Interface], alive)
 		}
 	}

@@ -44,9 +44,10 @@ type planner struct {
 	networks  map[string]topology.NetworkStatus // as last written
 	pools     map[string]topology.PoolStatus    // the same
 	taps      map[string]*tapRecord
-	restate   map[string]int64  // taps to look at, once this version is carried out
-	drift     map[string]uint64 // repaired so far, by node
-	passing   map[string]bool   // redirects whose flow passes unmonitored
+	restate   map[string]int64               // taps to look at, once this version is carried out
+	drift     map[string]uint64              // repaired so far, by node
+	nodes     map[string]topology.NodeStatus // as last written
+	passing   map[string]bool                // redirects whose flow passes unmonitored
 	uses      *tunnelUses
 	lingering bool // tunnels may be kept that nothing uses any more
 }
@@ -58,7 +59,7 @@ func newPlanner(c *Controller) *planner {
 	return &planner{c: c, log: c.log, inbox: make(chan func(*planner), 4096), world: pipeline.NewWorld(),
 		switches: map[openflow.DPID]*swtch{}, dirty: map[pipeline.Unit]bool{},
 		arrived: map[string]int64{}, networks: map[string]topology.NetworkStatus{}, pools: map[string]topology.PoolStatus{}, taps: map[string]*tapRecord{}, restate: map[string]int64{},
-		drift: map[string]uint64{}, passing: map[string]bool{}, uses: newTunnelUses()}
+		drift: map[string]uint64{}, nodes: map[string]topology.NodeStatus{}, passing: map[string]bool{}, uses: newTunnelUses()}
 }
 
 // beside runs f in a goroutine that run waits for.
@@ -287,7 +288,7 @@ func (p *planner) keepTunnels(alone bool) {
 	p.lingering = !alone
 	ends := map[string]endpoint{}
 	for _, sw := range p.switches {
-		if n := p.world.Node(sw.node); n != nil {
+		if n := p.world.Node(sw.node); n != nil && !sw.ports {
 			ends[sw.node] = endpoint{sw.session, n}
 		}
 	}
@@ -338,14 +339,18 @@ func (p *planner) number(keys []string) {
 	})
 }
 
-// up reports whether a node's switch is connected and has carried out what was asked of it.
+// up reports whether a node's switches are connected and have carried out what was asked of them.
 func (p *planner) up(node string) bool {
 	n := p.world.Node(node)
 	if n == nil {
 		return false
 	}
-	sw := p.switches[n.DatapathID]
-	return sw != nil && sw.have != nil && sw.refused.IsZero()
+	for _, dpid := range bridges(n) {
+		if sw := p.bridge(node, dpid); sw == nil || sw.have == nil || !sw.refused.IsZero() {
+			return false
+		}
+	}
+	return true
 }
 
 // regular does what has no event: retries after refusals, states that time alone changes.

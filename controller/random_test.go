@@ -30,6 +30,10 @@ func TestAfterAnythingEverySwitchHoldsWhatItShould(t *testing.T) {
 			config := quick()
 			config.CommitTimeout = 200 * time.Millisecond
 			m := &monkey{lab: newLab(t, 3, config), r: rand.New(rand.NewPCG(seed, 0)), plugged: map[string]map[int]openflow.PortNo{}}
+			if seed%2 == 0 { // some nodes have two bridges
+				m.split(m.sws[0])
+				m.split(m.sws[2])
+			}
 			for range 12 {
 				for range 1 + m.r.IntN(8) {
 					m.act()
@@ -61,6 +65,12 @@ func (m *monkey) act() {
 
 // may ignores what the store refuses: a reference to nothing, an object in use.
 func may(error) {}
+
+// bridge picks any switch.
+func (m *monkey) bridge() *simswitch.Switch {
+	all := m.bridges()
+	return all[m.r.IntN(len(all))]
+}
 
 func (m *monkey) sw() (*simswitch.Switch, int) {
 	i := m.r.IntN(len(m.sws))
@@ -162,18 +172,26 @@ func (m *monkey) deleteSomething() string {
 		return "delete network " + id
 	default:
 		sw, _ := m.sw()
-		if !sw.Connected() {
-			return "nothing" // what it then holds is nobody's business
+		both := []*simswitch.Switch{sw}
+		if tun := m.tuns[sw.DPID()]; tun != nil {
+			both = append(both, tun)
 		}
-		sw.DropOnce(simswitch.DropNever)
-		if !m.served(sw) {
-			return "nothing" // a controller that just started would never know that it was a node
+		for _, sw := range both {
+			if !sw.Connected() {
+				return "nothing" // what it then holds is nobody's business
+			}
+			sw.DropOnce(simswitch.DropNever)
+			if !m.served(sw) {
+				return "nothing" // a controller that just started would never know that it was a node
+			}
 		}
 		may(m.store.Nodes().Delete(m.ctx(), nodeID(sw), 0))
 		// Whoever is not connected then keeps what it has, so that is waited for.
 		m.eventually(func() error {
-			if flows, _ := own(sw.Set()).Len(); flows > 0 {
-				return fmt.Errorf("switch %v keeps %d flows", sw.DPID(), flows)
+			for _, sw := range both {
+				if flows, _ := own(sw.Set()).Len(); flows > 0 {
+					return fmt.Errorf("switch %v keeps %d flows", sw.DPID(), flows)
+				}
 			}
 			return nil
 		})
@@ -197,30 +215,30 @@ func (m *monkey) served(sw *simswitch.Switch) bool {
 }
 
 func (m *monkey) disconnect() string {
-	sw, i := m.sw()
+	sw := m.bridge()
 	if _, err := m.store.Nodes().Get(m.ctx(), nodeID(sw)); err != nil {
 		return "nothing"
 	}
 	sw.Disconnect()
-	return fmt.Sprintf("disconnect %d", i+1)
+	return fmt.Sprintf("disconnect %v", sw.DPID())
 }
 
 func (m *monkey) restart() string {
-	sw, i := m.sw()
+	sw := m.bridge()
 	sw.Restart()
-	return fmt.Sprintf("restart %d", i+1)
+	return fmt.Sprintf("restart %v", sw.DPID())
 }
 
 func (m *monkey) dropConnection() string {
-	sw, i := m.sw()
+	sw := m.bridge()
 	if _, err := m.store.Nodes().Get(m.ctx(), nodeID(sw)); err == nil {
 		sw.DropOnce(simswitch.Drop(1 + m.r.IntN(2)))
 	}
-	return fmt.Sprintf("next bundle of %d loses the connection", i+1)
+	return fmt.Sprintf("next bundle of %v loses the connection", sw.DPID())
 }
 
 func (m *monkey) tamper() string {
-	sw, i := m.sw()
+	sw := m.bridge()
 	if _, err := m.store.Nodes().Get(m.ctx(), nodeID(sw)); err != nil {
 		return "nothing"
 	}
@@ -232,7 +250,7 @@ func (m *monkey) tamper() string {
 	}
 	ms = append(ms, &openflow.FlowMod{Flow: openflow.Flow{Priority: uint16(m.r.IntN(9)), Cookie: pipeline.Cookie(pipeline.KindTap, 999)}})
 	require.NoError(m.t, sw.Tamper(ms...))
-	return fmt.Sprintf("tamper with %d", i+1)
+	return fmt.Sprintf("tamper with %v", sw.DPID())
 }
 
 func (m *monkey) restartController() string {
@@ -240,14 +258,14 @@ func (m *monkey) restartController() string {
 		return "nothing"
 	}
 	m.stop()
-	m.eventually(func() error { return disconnected(m.sws...) })
+	m.eventually(func() error { return disconnected(m.bridges()...) })
 	m.start()
 	return "restart the controller"
 }
 
 // reconnect connects what is not. The monkey is told to stop losing connections first.
 func (m *monkey) reconnect() {
-	for _, sw := range m.sws {
+	for _, sw := range m.bridges() {
 		sw.DropOnce(simswitch.DropNever)
 		if !sw.Connected() {
 			m.connect(sw)
@@ -259,7 +277,7 @@ func (m *monkey) reconnect() {
 func (m *monkey) quiet() {
 	m.t.Helper()
 	m.eventually(func() error {
-		for _, sw := range m.sws {
+		for _, sw := range m.bridges() {
 			if !sw.Connected() {
 				m.connect(sw)
 			}

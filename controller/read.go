@@ -125,7 +125,7 @@ func (p *planner) audit() {
 				if drift := flowset.Diff(sw.have, r.set); !drift.Empty() {
 					p.log.Warn("drift: the switch does not hold what it was left with", "node", sw.node, "differences", drift.Len())
 					p.drift[sw.node] += uint64(drift.Len())
-					p.stateNode(sw)
+					p.stateNode(sw.node)
 					p.c.metrics.drift.WithLabelValues(sw.node).Add(float64(drift.Len()))
 					sw.have, sw.all = r.set, true
 				}
@@ -139,11 +139,13 @@ func (p *planner) count(sw *swtch, r reading) {
 	if sw.node == "" {
 		return
 	}
-	p.c.counts.take(sw.node, sw.session.dpid, r.tally)
+	if !sw.ports { // where nothing is counted for anybody
+		p.c.counts.take(sw.node, sw.session.dpid, r.tally)
+	}
 	flows, groups := sw.have.Len()
-	if sw.status.Flows != flows || sw.status.Groups != groups || sw.status.ForeignFlows != r.foreign {
-		sw.status.Flows, sw.status.Groups, sw.status.ForeignFlows = flows, groups, r.foreign
-		p.stateNode(sw)
+	if sw.flows != flows || sw.groupCount != groups || sw.foreign != r.foreign {
+		sw.flows, sw.groupCount, sw.foreign = flows, groups, r.foreign
+		p.stateNode(sw.node)
 	}
 	p.countTaps()
 	p.c.metrics.count(p.c.counts, p.world)

@@ -79,8 +79,15 @@ func (p *planner) newJob(sw *swtch, changes flowset.Changes) *job {
 	if n := p.world.Node(sw.node); n != nil {
 		j.node = *n
 	}
+	if sw.ports {
+		j.node.TunnelPort = 0 // it is on the other bridge
+	}
 	var overlay pipeline.Overlay
-	if !p.c.config.NoEpochs && sw.node != "" {
+	switch {
+	case p.c.config.NoEpochs || sw.node == "":
+	case sw.ports:
+		overlay = sw.epoch.WholeBridge()
+	default:
 		overlay = sw.epoch.For(p.world, sw.node, sw.want, changes)
 	}
 	on, off := overlay.Over(sw.have, sw.want, changes)
@@ -208,7 +215,7 @@ func (p *planner) took(j *job) bool {
 func (p *planner) accepted(sw *swtch) {
 	if sw.refusal != "" {
 		sw.refusal = ""
-		p.stateNode(sw)
+		p.stateNode(sw.node)
 	}
 }
 
@@ -247,7 +254,7 @@ func (p *planner) roundDone(jobs []*job, version, revision int64, started time.T
 			p.c.metrics.commits.WithLabelValues("refused").Inc()
 			p.log.Error("the switch refuses a change", "node", j.node.ID, "error", j.err)
 			sw.refused, sw.refusal, sw.all = time.Now(), j.err.Error(), true
-			p.stateNode(sw)
+			p.stateNode(sw.node)
 			p.restateTaps(p.world.Taps())
 		case p.ctx.Err() == nil:
 			p.c.metrics.commits.WithLabelValues("unknown").Inc()

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"slices"
 	"time"
 
 	"github.com/flowtap/flowtap/flowtap/pipeline"
@@ -16,6 +17,7 @@ type swtch struct {
 	session *session
 	ifaces  map[string]openflow.PortNo
 	node    string
+	ports   bool // it is the port bridge of its node
 
 	have, want *flowset.Set         // have is nil until the switch was read
 	shares     *pipeline.Shares     // what want is made of
@@ -29,35 +31,51 @@ type swtch struct {
 	commits    int       // rounds it took part in, to tell whether an audit overlapped one
 	refused    time.Time // when it last refused a change
 	refusal    string    // why
-	status     topology.NodeStatus
+
+	flows, groupCount, foreign int // as last read: ours, and flows that are not
 }
 
 // nodeOf is a node with the tunnel port that its switch has, as far as that is known.
 func (p *planner) nodeOf(n *store.Node) pipeline.Node {
 	node := pipeline.Node{ID: n.ID, Node: n.Spec, TunnelPort: n.Status.TunnelPort}
-	if sw := p.switches[n.Spec.DatapathID]; sw != nil {
-		node.TunnelPort = sw.ifaces[n.Spec.TunnelInterface]
+	if was := p.world.Node(n.ID); was != nil {
+		node.Patch, node.PortPatch = was.Patch, was.PortPatch
 	}
-	return node
+	return p.plug(node)
 }
 
-// register gives a connected switch to the node that names it.
+// register gives connected switches to the node that names them.
 func (p *planner) register(id string, n *store.Node) {
 	p.drift[id] = max(p.drift[id], n.Status.DriftRepaired)
+	if _, known := p.nodes[id]; !known {
+		p.nodes[id] = n.Status
+	}
+	node := p.world.Node(id)
 	for dpid, sw := range p.switches {
-		if sw.node == id && dpid != n.Spec.DatapathID {
+		if sw.node == id && !slices.Contains(bridges(node), dpid) {
 			p.clear(sw)
 		}
 	}
-	if sw := p.switches[n.Spec.DatapathID]; sw != nil && sw.node != id {
-		p.adopt(sw, id)
-	} else if sw == nil && n.Status.State == "" {
+	found := false
+	for _, dpid := range bridges(node) {
+		sw := p.switches[dpid]
+		if sw == nil {
+			continue
+		}
+		if found = true; sw.node != id || sw.ports != p.isPorts(node, dpid) {
+			p.adopt(sw, id)
+		}
+	}
+	if !found && n.Status.State == "" {
 		p.c.statuses.node(id, topology.NodeStatus{State: topology.NodeDisconnected})
 	}
 }
 
+func (p *planner) isPorts(n *pipeline.Node, dpid openflow.DPID) bool { return n.Pipeline() != dpid }
+
 func (p *planner) unregister(id string) {
 	delete(p.drift, id)
+	delete(p.nodes, id)
 	for _, sw := range p.switches {
 		if sw.node == id {
 			p.clear(sw)
@@ -72,7 +90,7 @@ func (p *planner) switchUp(s *session) {
 	}
 	p.switches[s.dpid] = sw
 	for _, id := range p.world.Nodes() {
-		if p.world.Node(id).DatapathID == s.dpid {
+		if slices.Contains(bridges(p.world.Node(id)), s.dpid) {
 			p.adopt(sw, id)
 		}
 	}
@@ -87,9 +105,10 @@ func (p *planner) switchDown(s *session) {
 	delete(p.switches, s.dpid)
 	p.c.metrics.switches.Set(float64(len(p.switches)))
 	if sw.node != "" {
-		sw.status.State, sw.status.Role = topology.NodeDisconnected, ""
-		p.c.statuses.node(sw.node, sw.status)
-		p.unreachable(sw.node)
+		p.stateNode(sw.node)
+		if !sw.ports {
+			p.unreachable(sw.node)
+		}
 		p.restateTaps(p.world.Taps())
 		p.keepTunnels(false)
 	}
@@ -98,49 +117,32 @@ func (p *planner) switchDown(s *session) {
 // adopt makes a connected switch a node's: it is read, and then kept at its desired state.
 func (p *planner) adopt(sw *swtch, node string) {
 	n := p.world.Node(node)
-	sw.shares, sw.keys, sw.groups, sw.meters = &pipeline.Shares{}, map[flowset.Key]bool{}, map[openflow.GroupID]bool{}, map[uint32]bool{}
+	sw.ports = p.isPorts(n, sw.session.dpid)
+	sw.shares, sw.keys, sw.groups, sw.meters = &pipeline.Shares{Ports: sw.ports}, map[flowset.Key]bool{}, map[openflow.GroupID]bool{}, map[uint32]bool{}
 	sw.node, sw.have, sw.want = node, nil, sw.shares.Want()
-	sw.epoch, sw.all = pipeline.NewEpoch(p.epochSeed()), true
-	with := *n
-	with.TunnelPort = sw.ifaces[n.TunnelInterface]
-	p.mark(p.world.PutNode(with))
+	if sw.epoch, sw.all = pipeline.NewEpoch(p.epochSeed()), true; sw.ports {
+		sw.epoch = pipeline.NewPortEpoch(p.epochSeed())
+	}
+	p.mark(p.world.PutNode(p.plug(*n)))
 	p.recompute(sw, []pipeline.Unit{{Kind: pipeline.UnitEverything}})
 	sw.refused, sw.refusal = time.Time{}, ""
-	sw.status = topology.NodeStatus{State: topology.NodeConnected, Role: "master", Version: sw.session.conn.Desc().Software}
-	p.stateNode(sw)
+	p.stateNode(node)
 	p.keepTunnels(false)
 	p.read(sw)
 	p.restateTaps(p.world.Taps())
 }
 
-// stateNode writes the status of a switch's node.
-func (p *planner) stateNode(sw *swtch) {
-	n := p.world.Node(sw.node)
-	if n == nil {
-		return
-	}
-	st := &sw.status
-	st.TunnelPort, st.Reason, st.DriftRepaired = n.TunnelPort, "", p.drift[sw.node]
-	switch {
-	case sw.refusal != "":
-		st.Reason = "the switch refuses a change: " + sw.refusal
-	case n.TunnelPort == 0:
-		st.Reason = "the switch has no port " + n.TunnelInterface + ", so nothing can be sent to other nodes"
-	}
-	p.c.statuses.node(sw.node, *st)
-}
-
 // clear has everything of ours taken off the switch of a node that was deleted, whatever the
 // switch was left with: nobody will look there again.
 func (p *planner) clear(sw *swtch) {
-	sw.node, sw.have, sw.want = "", nil, &flowset.Set{}
+	sw.node, sw.ports, sw.have, sw.want = "", false, nil, &flowset.Set{}
 	sw.shares, sw.all = &pipeline.Shares{}, true
 	sw.refused, sw.refusal = time.Time{}, ""
 	p.keepTunnels(false)
 	p.read(sw)
 }
 
-// portChanged notices a tunnel interface that comes, goes or gets another number.
+// portChanged notices a tunnel interface or patch port that comes, goes or gets another number.
 func (p *planner) portChanged(s *session, m *openflow.PortStatus) {
 	sw := p.switches[s.dpid]
 	if sw == nil || sw.session != s {
@@ -155,13 +157,15 @@ func (p *planner) portChanged(s *session, m *openflow.PortStatus) {
 		sw.ifaces[m.Port.Name] = m.Port.No
 	}
 	n := p.world.Node(sw.node)
-	if n == nil || n.TunnelPort == sw.ifaces[n.TunnelInterface] {
+	if n == nil {
 		return
 	}
-	with := *n
-	with.TunnelPort = sw.ifaces[n.TunnelInterface]
-	p.mark(p.world.PutNode(with))
-	p.stateNode(sw)
+	now := p.plug(*n)
+	if now.Same(n) {
+		return
+	}
+	p.mark(p.world.PutNode(now))
+	p.stateNode(sw.node)
 	p.restateTaps(p.world.Taps())
 }
 

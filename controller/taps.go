@@ -112,7 +112,7 @@ func (p *planner) complete(id string) bool {
 
 func (p *planner) warm(t pipeline.Tunnel) bool {
 	from, to := p.world.Node(t.From), p.world.Node(t.To)
-	return from != nil && to != nil && p.c.tunnels.warm(from.DatapathID, to.DatapathID)
+	return from != nil && to != nil && p.c.tunnels.warm(from.Pipeline(), to.Pipeline())
 }
 
 // countTaps writes the counters of contracts that changed since they were last written.

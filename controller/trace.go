@@ -152,9 +152,15 @@ func (p *planner) look(want map[string]bool) *sight {
 	s := &sight{nodes: map[string]*trace.Node{}, ports: map[string]*seenPort{}, networks: map[uint32]string{}}
 	for _, id := range p.world.Nodes() {
 		n := p.world.Node(id)
-		s.nodes[id] = &trace.Node{ID: id, DPID: n.DatapathID, TunnelIP: n.TunnelIP, TunnelPort: n.TunnelPort, Ports: map[openflow.PortNo]string{}}
-		if want[id] {
-			s.nodes[id].Set = p.shouldHold(id)
+		t := &trace.Node{ID: id, DPID: n.DatapathID, TunnelIP: n.TunnelIP, TunnelPort: n.TunnelPort, Ports: map[openflow.PortNo]string{}}
+		if s.nodes[id] = t; n.Split() {
+			t.Tunnels = &trace.TunnelBridge{DPID: n.TunnelDatapathID, Patch: n.Patch, PortPatch: n.PortPatch}
+		}
+		switch {
+		case want[id] && n.Split():
+			t.Tunnels.Set, t.Set = p.shouldHold(id), p.portBridge(id)
+		case want[id]:
+			t.Set = p.shouldHold(id)
 		}
 	}
 	for _, id := range p.world.Networks() {
@@ -170,7 +176,7 @@ func (p *planner) look(want map[string]bool) *sight {
 			s.ports[id].ips = port.IPs
 		}
 		for _, a := range port.Status.Attachments {
-			if n := s.nodes[a.Node]; n != nil && a.OFPort != n.TunnelPort {
+			if n := s.nodes[a.Node]; n != nil && (n.Tunnels != nil && a.OFPort != n.Tunnels.PortPatch || n.Tunnels == nil && a.OFPort != n.TunnelPort) {
 				n.Ports[a.OFPort] = port.Interface
 			}
 		}
@@ -178,9 +184,20 @@ func (p *planner) look(want map[string]bool) *sight {
 	return s
 }
 
-// shouldHold gives a copy of a node's desired state.
+// portBridge gives what the bridge with the ports of a node of two should hold.
+func (p *planner) portBridge(node string) *flowset.Set {
+	set := &flowset.Set{}
+	for _, u := range p.world.Units() {
+		for _, f := range pipeline.PortPart(p.world, node, u) {
+			set.PutFlow(f)
+		}
+	}
+	return set
+}
+
+// shouldHold gives a copy of a node's desired state: of two bridges that of the tunnel bridge.
 func (p *planner) shouldHold(node string) *flowset.Set {
-	if sw := p.switches[p.world.Node(node).DatapathID]; sw != nil && sw.node == node {
+	if sw := p.bridge(node, p.world.Node(node).Pipeline()); sw != nil {
 		return sw.want.Clone()
 	}
 	set := &flowset.Set{}
@@ -241,9 +258,11 @@ func (c *Controller) names(ctx context.Context, s *sight, found ofsim.Trace) (tr
 		dpid openflow.DPID
 		no   openflow.PortNo
 	}
-	nodes, ports, byNum := map[openflow.DPID]string{}, map[spot]*seenPort{}, map[uint32]string{}
+	nodes, ports, byNum, portBridges := map[openflow.DPID]string{}, map[spot]*seenPort{}, map[uint32]string{}, map[openflow.DPID]bool{}
 	for id, n := range s.nodes {
-		nodes[n.DPID] = id
+		if nodes[n.DPID] = id; n.Tunnels != nil {
+			nodes[n.Tunnels.DPID], portBridges[n.DPID] = id, true
+		}
 	}
 	for _, p := range s.ports {
 		byNum[p.num] = p.id
@@ -254,10 +273,11 @@ func (c *Controller) names(ctx context.Context, s *sight, found ofsim.Trace) (tr
 		}
 	}
 	return trace.Names{
-		Node:    func(d openflow.DPID) string { return nodes[d] },
-		Port:    func(num uint32) string { return byNum[num] },
-		Network: func(label uint32) string { return s.networks[label] },
-		Tap:     func(num uint32) (string, bool) { t := taps[num]; return t.id, t.redirect },
+		Node:       func(d openflow.DPID) string { return nodes[d] },
+		PortBridge: func(d openflow.DPID) bool { return portBridges[d] },
+		Port:       func(num uint32) string { return byNum[num] },
+		Network:    func(label uint32) string { return s.networks[label] },
+		Tap:        func(num uint32) (string, bool) { t := taps[num]; return t.id, t.redirect },
 		PortAt: func(d openflow.DPID, no openflow.PortNo) (string, bool) {
 			if p := ports[spot{d, no}]; p != nil {
 				return p.id, p.kind == topology.KindMonitor

@@ -9,12 +9,7 @@ type feature struct {
 }
 
 // notYet is every such feature, in the order in which a refusal names them.
-var notYet = []feature{
-	{"tunnel_datapath_id", "a node has one bridge", func(spec any) bool {
-		n, ok := spec.(topology.Node)
-		return ok && n.TunnelDatapathID != 0
-	}},
-}
+var notYet []feature
 
 // NotYet gives a *topology.FieldError, whose detail begins with "not yet: ", for a Tap, topology.Port
 // or topology.Node that is valid and asks for what the switches do not carry out yet.

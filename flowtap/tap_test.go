@@ -84,11 +84,11 @@ func TestNotYet(t *testing.T) {
 	require.NoError(t, NotYet(Tap{DstPool: "ids", Truncate: 64, RateLimit: RateLimit{KBPS: 1}, RewriteDstMAC: true}))
 	require.NoError(t, NotYet(Tap{DstPool: "ids", Action: Redirect, FailMode: FailOpen}))
 	require.NoError(t, NotYet(topology.Port{Kind: topology.KindMonitor}))
-	require.NoError(t, NotYet(topology.Node{DatapathID: 1}))
+	require.NoError(t, NotYet(topology.Node{DatapathID: 1, TunnelDatapathID: 2}))
 	for _, f := range notYet {
 		found := false
 		for _, spec := range []any{
-			Tap{Action: Redirect}, topology.Port{Tag: topology.TagVLAN}, topology.Node{TunnelDatapathID: 2},
+			Tap{Action: Redirect}, topology.Port{Tag: topology.TagVLAN},
 		} {
 			var field *topology.FieldError
 			if errors.As(NotYet(spec), &field) && field.Field == f.field {

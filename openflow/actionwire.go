@@ -56,7 +56,7 @@ func appendAction(b []byte, a Action) ([]byte, error) {
 	case PopVLAN:
 		b = be.AppendUint32(b, uint32(actPopVLAN)<<16|8)
 		return append(b, zeros[:4]...), nil
-	case Resubmit, OutputField, OutputTruncate, Multipath, Clone:
+	case Resubmit, OutputField, OutputTruncate, Multipath, Load, Move, Clone:
 		return appendNicira(b, a)
 	case RawAction:
 		if n := len(a.Bytes); n < 8 || n%8 != 0 || n != int(be.Uint16(a.Bytes[2:])) {

@@ -140,6 +140,9 @@ func actionCases() map[string]Flow {
 			Multipath{Fields: HashSymmetricL3L4UDP, Algorithm: LinkHighestWeight, Links: 1 << 16, Arg: 7, Field: FieldReg(9), Offset: 16, Bits: 16},
 			Multipath{Fields: HashSymmetricL3, Algorithm: LinkIterative, Links: 1, Field: FieldMetadata, Offset: 63, Bits: 1},
 		}},
+		"bits": {Apply: []Action{
+			Load{To: Bits{FieldPktMark, 16, 16}, Value: 0xffff}, Load{To: Bits{FieldMetadata, 63, 1}, Value: 1},
+			Move{Bits{FieldInPort, 0, 16}, Bits{FieldPktMark, 16, 16}}, Move{Bits{FieldReg(9), 5, 1}, Bits{FieldMetadata, 63, 1}}, Output{Port: 1}}},
 		"clone": {Apply: []Action{
 			Clone{Actions: []Action{OutputTruncate{Port: PortInPort, MaxLen: 14}, Resubmit{Port: PortInPort, Table: 9}}},
 			Clone{Actions: []Action{Set(FieldReg(2), 5), Clone{Actions: []Action{PushVLAN{EtherType: 0x8100}, Set(FieldVLANVID, 0x1002), Output{Port: 2}}}, ApplyGroup{ID: 1}}},

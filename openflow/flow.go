@@ -112,6 +112,8 @@ func (Resubmit) isAction()       {}
 func (PushVLAN) isAction()       {}
 func (PopVLAN) isAction()        {}
 func (Multipath) isAction()      {}
+func (Load) isAction()           {}
+func (Move) isAction()           {}
 func (Clone) isAction()          {}
 func (RawAction) isAction()      {}
 

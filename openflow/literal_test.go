@@ -158,6 +158,17 @@ var sent = map[string]literal{
 		}}},
 		print: "actions=multipath(symmetric_l3l4+udp,7,modulo_n,5,0,NXM_NX_REG5[4..7]),clone(output(port=TABLE,max_len=14),resubmit(,9))",
 	},
+	"flow-mod that carries a port number in a mark": {
+		bytes: `040e 0088 00000001 0000000000000000 0000000000000000 00 00 0000 0000 0001 ffffffff ffffffff ffffffff 0000 0000
+		0001 0004 00000000 0004 0050 00000000
+		ffff 0018 00002320 0006 0010 0000 0010 00000002 00014204
+		ffff 0018 00002320 0007 040f 00014204 0000000000000007 ffff 0018 00002320 000f 001f 00010204 0000 000000000000`,
+		want: &FlowMod{BufferID: NoBuffer, OutPort: PortAny, OutGroup: GroupAny, Flow: Flow{Priority: 1, Apply: []Action{
+			Move{Bits{FieldInPort, 0, 16}, Bits{FieldPktMark, 16, 16}}, Load{To: Bits{FieldPktMark, 16, 16}, Value: 7},
+			OutputField{Field: FieldReg(1)},
+		}}},
+		print: "actions=move:NXM_OF_IN_PORT[]->NXM_NX_PKT_MARK[16..31],load:0x7->NXM_NX_PKT_MARK[16..31],output:NXM_NX_REG1[]",
+	},
 	"group-mod": {
 		bytes: "040f 0038 00000001 0000 00 00 00000007 0028 0000 ffffffff ffffffff 00000000 0000 0010 00000001 0000 000000000000 0016 0008 00000009",
 		want: &GroupMod{Group: Group{ID: 7, Buckets: []Bucket{{WatchPort: PortAny, WatchGroup: GroupAny,

@@ -251,24 +251,34 @@ func TestOddClonesAndMultipathsStayRaw(t *testing.T) {
 	}
 	clone := good(Clone{Actions: []Action{Output{Port: 1}}})
 	multi := good(Multipath{Fields: HashSymmetricL4, Links: 4, Field: FieldReg(1), Bits: 2})
+	load, move := good(Load{To: Bits{FieldReg(1), 0, 8}, Value: 5}), good(Move{Bits{FieldInPort, 0, 16}, Bits{FieldPktMark, 16, 16}})
 	with := func(b []byte, at int, v ...byte) []byte {
 		b = append([]byte(nil), b...)
 		copy(b[at:], v)
 		return b
 	}
 	for name, b := range map[string][]byte{
-		"clone with padding":             with(clone, 12, 1),
-		"clone of an action too long":    with(clone, 18, 0, 24),
-		"clone of an action of no bytes": with(clone, 18, 0, 0),
-		"multipath, unknown fields":      with(multi, 10, 0, 99),
-		"multipath, padding":             with(multi, 14, 1),
-		"multipath, more padding":        with(multi, 24, 1),
-		"multipath, unknown algorithm":   with(multi, 16, 0, 9),
-		"multipath, links beyond bits":   with(multi, 18, 0, 4),
-		"multipath, bits beyond field":   with(multi, 26, 0x07, 0xc1),
-		"multipath, an offset of 64":     with(multi, 26, 0x10, 0x01),
-		"multipath, unknown field":       with(multi, 28, 0x12, 0x34, 0x56, 0x04),
-		"multipath, a masked field":      with(multi, 30, 0x03),
+		"clone with padding":              with(clone, 12, 1),
+		"clone of an action too long":     with(clone, 18, 0, 24),
+		"clone of an action of no bytes":  with(clone, 18, 0, 0),
+		"multipath, unknown fields":       with(multi, 10, 0, 99),
+		"multipath, padding":              with(multi, 14, 1),
+		"multipath, more padding":         with(multi, 24, 1),
+		"multipath, unknown algorithm":    with(multi, 16, 0, 9),
+		"multipath, links beyond bits":    with(multi, 18, 0, 4),
+		"multipath, bits beyond field":    with(multi, 26, 0x07, 0xc1),
+		"multipath, an offset of 64":      with(multi, 26, 0x10, 0x01),
+		"multipath, unknown field":        with(multi, 28, 0x12, 0x34, 0x56, 0x04),
+		"multipath, a masked field":       with(multi, 30, 0x03),
+		"load, a value too large":         with(load, 22, 1),
+		"load, bits beyond field":         with(load, 10, 0x07, 0xc7),
+		"load, an offset of 64":           with(load, 10, 0x10, 0x00),
+		"load, unknown field":             with(load, 12, 0x12, 0x34, 0x56, 0x04),
+		"move, no bits":                   with(move, 10, 0, 0),
+		"move, more bits than there are":  with(move, 10, 0, 17),
+		"move, a number of bits too long": with(move, 10, 1, 1),
+		"move, an offset too long":        with(move, 12, 1, 0),
+		"move, to an unknown field":       with(move, 20, 0x12, 0x34, 0x56, 0x04),
 	} {
 		t.Run(name, func(t *testing.T) {
 			list, err := decodeActions(b)
@@ -319,5 +329,16 @@ func TestMultipathsThatSayNothingAreRefused(t *testing.T) {
 		require.Error(t, err, name)
 		_, err = appendAction(nil, Clone{Actions: []Action{m}})
 		require.Error(t, err, name)
+	}
+}
+
+func TestBitsThatAreNotThereAreRefused(t *testing.T) {
+	for _, a := range []Action{
+		Load{To: Bits{FieldReg(1), 0, 4}, Value: 16}, Load{To: Bits{FieldReg(1), 31, 2}}, Load{To: Bits{FieldReg(1), 0, 0}},
+		Move{Bits{FieldInPort, 1, 16}, Bits{FieldReg(1), 0, 16}}, Move{Bits{FieldReg(1), 0, 1}, Bits{FieldOf(7, 7), 0, 1}},
+		Move{Bits{FieldReg(1), 0, 16}, Bits{FieldReg(2), 0, 15}}, Move{Bits{FieldReg(1), 0, 1}, Bits{FieldIPv6Src, 64, 1}},
+	} {
+		_, err := appendAction(nil, a)
+		require.Error(t, err, "%v", a)
 	}
 }

@@ -8,6 +8,8 @@ const ExperimenterNicira uint32 = 0x00002320
 // Subtypes of Nicira actions (ovs-actions(7) names them; nicira-ext.h of Open vSwitch 3.1 numbers them).
 const (
 	nxResubmit      = 1
+	nxMove          = 6
+	nxLoad          = 7
 	nxMultipath     = 10
 	nxResubmitTable = 14
 	nxOutputReg     = 15
@@ -74,6 +76,12 @@ func appendNicira(b []byte, a Action) ([]byte, error) {
 		}
 		header(32, nxMultipath)
 		return a.append(b), nil
+	case Load:
+		header(24, nxLoad)
+		return appendBits(b, a)
+	case Move:
+		header(24, nxMove)
+		return appendBits(b, a)
 	case Clone:
 		start := len(b)
 		header(0, nxClone)
@@ -100,6 +108,8 @@ func decodeNicira(b []byte, depth int) Action {
 		return OutputTruncate{Port: port, MaxLen: be.Uint32(b[12:])}
 	case subtype == nxMultipath && len(b) == 32:
 		return decodeMultipath(b)
+	case (subtype == nxLoad || subtype == nxMove) && len(b) == 24:
+		return decodeBits(b)
 	case subtype == nxClone && depth < maxClones && [6]byte(b[10:]) == [6]byte{}:
 		if inner, err := decodeNested(b[16:], depth+1); err == nil {
 			return Clone{Actions: inner}

@@ -29,6 +29,8 @@ var sampleActions = []Action{
 	Multipath{Fields: HashSymmetricL4, Basis: 50, Algorithm: LinkHighestWeight, Links: 1 << 16, Arg: 9, Field: FieldReg(5), Offset: 8, Bits: 16},
 	Clone{Actions: []Action{OutputTruncate{Port: PortTable, MaxLen: 14}, Clone{Actions: []Action{PopVLAN{}}}, RawAction{Bytes: []byte{0, 24, 0, 8, 0, 0, 0, 0}}}},
 	Clone{},
+	Load{To: Bits{FieldReg(3), 4, 12}, Value: 0xabc}, Load{To: Bits{FieldMetadata, 0, 64}, Value: 1 << 63},
+	Move{Bits{FieldInPort, 0, 16}, Bits{FieldPktMark, 16, 16}},
 	RawAction{Bytes: []byte{0, 24, 0, 8, 0, 0, 0, 0}}, // dec_ttl
 	RawAction{Bytes: append([]byte{0, 27, 0, 32}, make([]byte, 28)...)},
 }

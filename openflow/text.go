@@ -231,6 +231,10 @@ func actionString(a Action) string {
 		return "pop_vlan"
 	case Multipath:
 		return a.String()
+	case Load:
+		return fmt.Sprintf("load:0x%x->%v", a.Value, a.To)
+	case Move:
+		return fmt.Sprintf("move:%v->%v", a.From, a.To)
 	case Clone:
 		if len(a.Actions) == 0 {
 			return "clone()"

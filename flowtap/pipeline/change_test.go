@@ -136,7 +136,11 @@ func (d draws) upheaval(l *lab) (did string, us []Unit) {
 	case 6:
 		if ids := l.w.Nodes(); len(ids) > 0 {
 			n := *l.w.Node(one(d, ids...))
-			n.TunnelPort = tunnelNo - n.TunnelPort
+			if is := labNode(n.ordinal(), n.Split()); n.TunnelPort == 0 {
+				n.TunnelPort, n.Patch = is.TunnelPort, is.Patch
+			} else if n.TunnelPort = 0; n.Split() && d.chance(50) {
+				n.TunnelPort, n.Patch = is.TunnelPort, is.Patch-n.Patch
+			}
 			return fmt.Sprintf("tunnel port of %s is %d", n.ID, n.TunnelPort), l.w.PutNode(n)
 		}
 	case 7:

@@ -6,7 +6,8 @@ import (
 	"github.com/flowtap/flowtap/openflow"
 )
 
-// Desired gives every flow, group and meter that a node's switch should hold. Flows come unsorted, no
+// Desired gives every flow, group and meter that a node's switch should hold, of two bridges the one
+// with the tunnel (PortBridge has the other). Flows come unsorted, no
 // two with the same table, priority and match. It is the reference: what incremental updates
 // (Part) add up to must equal it.
 func Desired(w *World, node string) (flows []openflow.Flow, groups []openflow.Group, meters []openflow.Meter) {
@@ -23,7 +24,7 @@ func Part(w *World, node string, u Unit) ([]openflow.Flow, []openflow.Group, []o
 	if n == nil {
 		return nil, nil, nil
 	}
-	b := &builder{w: w, n: n}
+	b := &builder{w: w, n: n.folded()}
 	switch u.Kind {
 	case UnitBase:
 		b.base()
@@ -64,6 +65,9 @@ func Part(w *World, node string, u Unit) ([]openflow.Flow, []openflow.Group, []o
 		if t := w.taps[u.ID]; t != nil {
 			b.tap(t)
 		}
+	}
+	if n.Split() {
+		b.flows, b.groups = n.apart(b.flows, b.groups)
 	}
 	return b.flows, b.groups, b.meters
 }

@@ -29,6 +29,7 @@ import (
 // connection: it remembers what the datapath may have seen.
 type Epoch struct {
 	seed   uint32
+	whole  gateClass           // classBridge, or classPortBridge
 	last   map[flowset.Key]int // bit that a gate used last
 	next   [classes]int
 	bridge uint64 // bits that the whole bridge looked at last; zero before the first time
@@ -36,8 +37,11 @@ type Epoch struct {
 
 // NewEpoch begins the epochs of a connection. Two connections in a row to one switch must have
 // seeds that differ by less than 35, or by chance: what the first one made megaflows look at last
-// is unknown to the second. The zero Epoch has seed 0.
-func NewEpoch(seed uint32) *Epoch { return &Epoch{seed: seed} }
+// is unknown to the second.
+func NewEpoch(seed uint32) *Epoch { return &Epoch{seed: seed, whole: classBridge} }
+
+// NewPortEpoch is NewEpoch for the port bridge of a node of two, whose megaflows look at the epochs of both.
+func NewPortEpoch(seed uint32) *Epoch { return &Epoch{seed: seed, whole: classPortBridge} }
 
 // An Overlay is what an epoch does to a switch's desired state for a while.
 type Overlay struct {
@@ -59,13 +63,18 @@ const (
 	classUnknownGW
 	classUnknown
 	classFlooded
-	classBridge
+	classBridge     // not a gate: the whole bridge
+	classPortBridge // the port bridge of a node of two
 	classes
 )
 
-// classFirst is the first bit of each class's range of pkt_mark. Gates of one class have one
-// priority: a frame that passes a lower one looks at those above too.
-var classFirst = [classes + 1]int{1, 7, 15, 18, 20, 23, 25, 32}
+// classBits is the range of each class in pkt_mark: the first bit and how many. Gates of one class have one
+// priority: a frame that passes a lower one looks at those above too. A node of two bridges has no gates,
+// and uses bits 16 to 31 otherwise (bridges.go).
+var classBits = [classes][2]int{classBridge: {1, bridgeBits}, classPortBridge: {8, bridgeBits},
+	classSender: {8, 6}, classUnicast: {14, 8}, classMulticast: {22, 3}, classUnknownGW: {25, 2}, classUnknown: {27, 3}, classFlooded: {30, 2}}
+
+const bridgeBits = 7
 
 // bitNobody is the bit of pkt_mark that classify looks at where it drops what is nobody's frame, and
 // nowhere else. So the megaflows of a label that is withdrawn are deleted, not made to drop: made to
@@ -88,22 +97,22 @@ func (e *Epoch) For(w *World, node string, want *flowset.Set, changes flowset.Ch
 	if few && len(gates) == 0 {
 		return Overlay{}
 	}
-	if e.bridge != 0 && few {
+	if e.bridge != 0 && few && !w.nodes[node].Split() {
 		if o, ok := e.restate(gates); ok {
 			return o
 		}
 	}
-	return e.wholeBridge()
+	return e.WholeBridge()
 }
 
-// wholeBridge makes every megaflow look at a bit that none looked at in the last state. Where that
+// WholeBridge makes every megaflow look at a bit that none looked at in the last state. Where that
 // state is unknown it takes three bits of the seven, as the seed says: of two different threes
 // neither is part of the other, so each has a bit that is new after the other.
-func (e *Epoch) wholeBridge() Overlay {
-	mark := three(e.seed)
+func (e *Epoch) WholeBridge() Overlay {
+	mark := three(e.seed) << classBits[e.whole][0]
 	if e.bridge != 0 {
-		for mark = 1 << e.bit(classBridge); mark&e.bridge != 0; {
-			mark = 1 << e.bit(classBridge)
+		for mark = 1 << e.bit(e.whole); mark&e.bridge != 0; {
+			mark = 1 << e.bit(e.whole)
 		}
 	}
 	e.bridge, e.last = mark, map[flowset.Key]int{}
@@ -117,7 +126,7 @@ func three(seed uint32) uint64 {
 	for m := uint64(0); ; m++ {
 		if bits.OnesCount64(m) == 3 {
 			if n == 0 {
-				return m << classFirst[classBridge]
+				return m
 			}
 			n--
 		}
@@ -161,7 +170,7 @@ func (e *Epoch) restate(gates map[flowset.Key]gate) (Overlay, bool) {
 }
 
 func (e *Epoch) bit(class gateClass) int {
-	first, n := classFirst[class], classFirst[class+1]-classFirst[class]
+	first, n := classBits[class][0], classBits[class][1]
 	b := first + e.next[class]%n
 	e.next[class]++
 	return b

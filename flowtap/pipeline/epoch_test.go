@@ -18,6 +18,7 @@ import (
 // any more.
 type megaflow struct {
 	node   string
+	sw     openflow.DPID // where it enters: of a node of two bridges it may go on to the other
 	in     openflow.PortNo
 	tunnel ofsim.Tunnel
 	frame  frame
@@ -30,8 +31,8 @@ type megaflow struct {
 // surely look at, and may look at. Open vSwitch probes subtables (flows of one set of masks) from the
 // highest of their priorities down until none left could beat what it found, and looks at all of a
 // subtable's context fields, pkt_mark among them, whether it finds anything there or not.
-func (m *megaflow) upcall(sw *ofsim.Switch) (does string, surely, maybe uint32, err error) {
-	r, err := sw.InjectTunnel(m.in, m.tunnel, m.frame.bytes)
+func (m *megaflow) upcall(f *ofsim.Fabric) (does string, surely, maybe uint32, err error) {
+	r, err := f.Switch(m.sw).InjectTunnel(m.in, m.tunnel, m.frame.bytes)
 	if err != nil {
 		return "", 0, 0, err
 	}
@@ -41,17 +42,20 @@ func (m *megaflow) upcall(sw *ofsim.Switch) (does string, surely, maybe uint32, 
 	for _, p := range r.PacketIns {
 		does += fmt.Sprintf("controller %d;", p.Table)
 	}
-	marks := markSubtables(sw.Set())
+	marks := map[openflow.DPID]map[openflow.TableID]map[string]subtable{}
 	for _, s := range r.Steps {
+		if marks[s.DPID] == nil {
+			marks[s.DPID] = markSubtables(f.Switch(s.DPID).Set())
+		}
 		if s.Event != ofsim.EventMatch && s.Event != ofsim.EventMiss {
 			continue
 		}
 		found := -1
 		if s.Flow != nil {
 			found = int(s.Flow.Priority)
-			surely |= markOf(s.Flow.Match)
+			surely |= markOf(s.Flow.Match) | marksSet(s.Flow.Apply)
 		}
-		for _, t := range marks[s.Table] {
+		for _, t := range marks[s.DPID][s.Table] {
 			if t.top > found {
 				surely |= t.mark
 			}
@@ -88,6 +92,25 @@ func markSubtables(set *flowset.Set) map[openflow.TableID]map[string]subtable {
 	return out
 }
 
+// marksSet gives the bits of pkt_mark that actions read or write: a megaflow looks at those too.
+func marksSet(actions []openflow.Action) (bits uint32) {
+	of := func(b openflow.Bits) {
+		if b.Field == openflow.FieldPktMark {
+			bits |= uint32(1<<b.N-1) << b.Offset
+		}
+	}
+	for a := range openflow.EveryAction(actions) {
+		switch a := a.(type) {
+		case openflow.Load:
+			of(a.To)
+		case openflow.Move:
+			of(a.From)
+			of(a.To)
+		}
+	}
+	return bits
+}
+
 func markOf(m openflow.Match) uint32 {
 	f, ok := m.Get(openflow.FieldPktMark)
 	if !ok {
@@ -97,9 +120,9 @@ func markOf(m openflow.Match) uint32 {
 }
 
 // see has the datapath revalidate the megaflow.
-func (m *megaflow) see(sw *ofsim.Switch) error {
-	does, surely, maybe, err := m.upcall(sw)
-	if surely&^m.mask != 0 && !m.sent(sw) {
+func (m *megaflow) see(f *ofsim.Fabric) error {
+	does, surely, maybe, err := m.upcall(f)
+	if surely&^m.mask != 0 && !m.sent(f) {
 		m.gone = true // deleted, and no frame comes that it would be made anew for
 	}
 	if surely&^m.mask != 0 {
@@ -112,9 +135,11 @@ func (m *megaflow) see(sw *ofsim.Switch) error {
 
 // TestEpochs changes worlds for a long time over a datapath that keeps the old actions of every
 // megaflow that is not deleted, and looks for one that still has them at the end of a change.
-func TestEpochs(t *testing.T) {
+func TestEpochs(t *testing.T) { inLayouts(t, epochs) }
+
+func epochs(t *testing.T) {
 	bridges, gates := 0, 0
-	rapidly(t, cases(40), func(rt *rapid.T) {
+	rapidly(t, cases(20), func(rt *rapid.T) {
 		drawn(rt, func(d draws) *lab {
 			l := d.world()
 			f, err := newFleet(l.w)
@@ -128,15 +153,19 @@ func TestEpochs(t *testing.T) {
 					if m == nil {
 						break
 					}
-					if m.does, _, m.mask, err = m.upcall(f.fabric.Switch(l.w.Node(m.node).DatapathID)); err != nil {
+					if m.does, _, m.mask, err = m.upcall(f.fabric); err != nil {
 						rt.Fatal(err)
 					}
-					m.gone = !m.sent(f.fabric.Switch(l.w.Node(m.node).DatapathID))
+					m.gone = !m.sent(f.fabric)
 					flows = append(flows, m)
 				}
 				flows = slices.DeleteFunc(flows, func(m *megaflow) bool { return m.gone })
 				if d.chance(4) {
-					f.epochs[nodeName(1)] = NewEpoch(uint32(round)) // the controller starts anew
+					for b := range f.epochs { // the controller starts anew
+						if b.node == nodeName(1) {
+							f.epochs[b] = f.newEpoch(l.w, b, uint32(round))
+						}
+					}
 				}
 				did, _ := d.change(l)
 				l.number()
@@ -161,7 +190,7 @@ func TestEpochs(t *testing.T) {
 					}
 					for _, m := range flows {
 						if m.node == c.node {
-							if err := m.see(f.fabric.Switch(l.w.Node(m.node).DatapathID)); err != nil {
+							if err := m.see(f.fabric); err != nil {
 								rt.Fatal(err)
 							}
 						}
@@ -171,11 +200,10 @@ func TestEpochs(t *testing.T) {
 					rt.Fatalf("%v\n%s", err, describe(l.w))
 				}
 				for _, m := range flows {
-					sw := f.fabric.Switch(l.w.Node(m.node).DatapathID)
-					if !m.gone && !m.sent(sw) {
+					if !m.gone && !m.sent(f.fabric) {
 						rt.Fatalf("round %d, %s: %s keeps a megaflow of a label that was withdrawn: made to drop, it will for a while drop what comes when the label is given out again: mask %#x, %v, tunnel %v", round, did, m.node, m.mask, m.frame, m.tunnel)
 					}
-					if does, _, _, _ := m.upcall(sw); does != m.does && !m.gone {
+					if does, _, _, _ := m.upcall(f.fabric); does != m.does && !m.gone {
 						rt.Fatalf("round %d, %s: %s keeps doing %q, not %q, with mask %#x to %v by port %d tunnel %v\nepochs: %q\n%s", round, did, m.node, m.does, does, m.mask, m.frame, m.in, m.tunnel, flips, describe(l.w))
 					}
 				}
@@ -190,11 +218,11 @@ func TestEpochs(t *testing.T) {
 }
 
 // sent reports whether anybody sends such frames: under a label that means something.
-func (m *megaflow) sent(sw *ofsim.Switch) bool {
-	if m.in != tunnelNo {
+func (m *megaflow) sent(f *ofsim.Fabric) bool {
+	if m.tunnel == (ofsim.Tunnel{}) {
 		return true
 	}
-	_, ok := sw.Set().Flow(flowset.KeyOf(&openflow.Flow{Table: TableClassify, Priority: prioClassify, Match: match(inPort(tunnelNo), openflow.Uint(openflow.FieldTunnelID, m.tunnel.ID))}))
+	_, ok := f.Switch(m.sw).Set().Flow(flowset.KeyOf(&openflow.Flow{Table: TableClassify, Priority: prioClassify, Match: match(inPort(m.in), openflow.Uint(openflow.FieldTunnelID, m.tunnel.ID))}))
 	return ok
 }
 
@@ -205,7 +233,7 @@ func (d draws) megaflow(w *World) *megaflow {
 		return nil
 	}
 	s := one(d, senders...)
-	m := &megaflow{node: s.at.Node, in: s.at.OFPort, frame: d.frame(w, s.p)}
+	m := &megaflow{node: s.at.Node, sw: w.Node(s.at.Node).DatapathID, in: s.at.OFPort, frame: d.frame(w, s.p)}
 	nodes := w.Nodes()
 	if d.chance(40) && len(nodes) > 1 {
 		i := d.n(len(nodes))
@@ -214,7 +242,7 @@ func (d draws) megaflow(w *World) *megaflow {
 		if n := w.networkByLabel(label); n != "" && m.frame.multicast() {
 			label |= LabelFlooded
 		}
-		m.node, m.in, m.tunnel = to.ID, tunnelNo, ofsim.Tunnel{ID: uint64(label), Src: from.TunnelIP, Dst: to.TunnelIP}
+		m.node, m.sw, m.in, m.tunnel = to.ID, to.Pipeline(), labNode(to.ordinal(), to.Split()).TunnelPort, ofsim.Tunnel{ID: uint64(label), Src: from.TunnelIP, Dst: to.TunnelIP}
 	}
 	return m
 }
@@ -231,7 +259,7 @@ func TestGatesOfAClassHaveOnePriority(t *testing.T) {
 			}
 		}
 		classOfPriority[priority] = class
-		if classFirst[class+1]-classFirst[class] < 2 {
+		if classBits[class][1] < 2 {
 			t.Errorf("the class of priority %d has no two bits to take in turn", priority)
 		}
 	}

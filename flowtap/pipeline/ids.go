@@ -70,6 +70,7 @@ const (
 	KindEpoch    Kind = 16
 	KindReturn   Kind = 17 // what a monitor gives back or answers within a contract; object: tap
 	KindDivert   Kind = 18 // flooded frames that a redirect keeps from its target; object: tap
+	KindCut      Kind = 21 // port bridge: a monitor's copies of some form are cut; object: port of the monitor
 	KindPool     Kind = 22 // object: pool's label
 	KindLimit    Kind = 20 // a contract's rate; object: tap
 	KindTransit  Kind = 19 // a network's forwarding on a node that has none of its members; object: port or network label

@@ -21,9 +21,11 @@ var interleavingCases = flag.Int("interleaving.cases", 600, "worlds that TestInt
 // TestInterleaving changes worlds, and lets the switches carry out the bundles of each change in
 // random order. After every single bundle frames are sent, and nothing of a contract may pass
 // unseen (transit).
-func TestInterleaving(t *testing.T) {
+func TestInterleaving(t *testing.T) { inLayouts(t, interleaves) }
+
+func interleaves(t *testing.T) {
 	states, frames := 0, 0
-	rapidly(t, cases(*interleavingCases), func(rt *rapid.T) {
+	rapidly(t, cases(*interleavingCases)/2, func(rt *rapid.T) {
 		drawn(rt, func(d draws) *lab {
 			l := d.world()
 			f, err := newFleet(l.w)

@@ -1,9 +1,11 @@
 package pipeline
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
+	"testing"
 
 	"github.com/flowtap/flowtap/flowtap"
 	"github.com/flowtap/flowtap/openflow"
@@ -14,6 +16,20 @@ import (
 
 // tunnelNo is the port number of the tunnel interface on every node of a lab.
 const tunnelNo openflow.PortNo = 200
+
+// split says which nodes of labs have two bridges; nil: none.
+var split func(node int) bool
+
+// inLayouts runs a test with nodes of one bridge, and with some of two.
+func inLayouts(t *testing.T, test func(*testing.T)) {
+	for name, two := range map[string]func(int) bool{"one bridge": nil, "some of two bridges": func(i int) bool { return i%2 == 1 }} {
+		t.Run(name, func(t *testing.T) {
+			split = two
+			defer func() { split = nil }()
+			test(t)
+		})
+	}
+}
 
 // A lab is a world that numbers its own objects and labels, as the store would.
 type lab struct {
@@ -33,9 +49,23 @@ func newLab(nodes int) *lab {
 func nodeName(i int) string { return fmt.Sprintf("n%d", i) }
 
 func (l *lab) putNode(i int) []Unit {
-	return l.w.PutNode(Node{ID: nodeName(i), TunnelPort: tunnelNo, Node: topology.Node{
-		DatapathID: openflow.DPID(i), TunnelIP: netip.AddrFrom4([4]byte{172, 16, 0, byte(i)})}})
+	return l.w.PutNode(labNode(i, split != nil && split(i)))
 }
+
+// labNode is a node of one bridge or two. Of two, the tunnel and the patch port of the tunnel bridge have numbers
+// that ports have on the port bridge.
+func labNode(i int, two bool) Node {
+	n := Node{ID: nodeName(i), TunnelPort: tunnelNo, Node: topology.Node{
+		DatapathID: openflow.DPID(i), TunnelIP: netip.AddrFrom4([4]byte{172, 16, 0, byte(i)})}}
+	if two {
+		n.TunnelDatapathID, n.PortPatch = openflow.DPID(100+i), tunnelNo
+		n.TunnelPort, n.Patch = ofport(11, i), ofport(12, i)
+	}
+	return n
+}
+
+// ordinal is the inverse of nodeName.
+func (n *Node) ordinal() int { return int(n.ID[1] - '0') }
 
 func (l *lab) num() uint32 { l.nums++; return l.nums }
 
@@ -109,17 +139,35 @@ func desired(w *World, node string) (*flowset.Set, error) {
 	return set, nil
 }
 
+// portBridge is what the port bridge of a node of two should hold.
+func portBridge(w *World, node string) *flowset.Set {
+	set := &flowset.Set{}
+	for _, u := range w.Units() {
+		for _, f := range PortPart(w, node, u) {
+			set.PutFlow(f)
+		}
+	}
+	return set
+}
+
 // fabric makes a switch of every node, with ports wherever one is attached.
 func fabric(worlds ...*World) *ofsim.Fabric {
 	f := &ofsim.Fabric{}
 	for _, w := range worlds {
 		for _, id := range w.Nodes() {
 			n := w.Node(id)
-			if f.Switch(n.DatapathID) == nil {
-				f.AddSwitch(ofsim.NewSwitch(n.DatapathID))
-				if err := f.AddTunnel(n.DatapathID, tunnelNo, n.TunnelIP); err != nil {
-					panic(err)
-				}
+			if f.Switch(n.DatapathID) != nil {
+				continue
+			}
+			is := labNode(n.ordinal(), n.Split())
+			f.AddSwitch(ofsim.NewSwitch(n.DatapathID))
+			var err error
+			if n.Split() {
+				f.AddSwitch(ofsim.NewSwitch(n.TunnelDatapathID))
+				err = f.AddPatch(n.TunnelDatapathID, is.Patch, n.DatapathID, is.PortPatch)
+			}
+			if err := errors.Join(err, f.AddTunnel(n.Pipeline(), is.TunnelPort, n.TunnelIP)); err != nil {
+				panic(err)
 			}
 		}
 	}
@@ -142,8 +190,14 @@ func install(f *ofsim.Fabric, w *World) error {
 		if err != nil {
 			return err
 		}
-		if err := f.Switch(w.Node(id).DatapathID).Replace(set); err != nil {
+		n := w.Node(id)
+		if err := f.Switch(n.Pipeline()).Replace(set); err != nil {
 			return err
+		}
+		if n.Split() {
+			if err := f.Switch(n.DatapathID).Replace(portBridge(w, id)); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -154,7 +208,7 @@ func describe(w *World) string {
 	var b strings.Builder
 	for _, id := range w.Nodes() {
 		n := w.Node(id)
-		fmt.Fprintf(&b, "node %s: datapath %v, tunnel %v by port %d\n", id, n.DatapathID, n.TunnelIP, n.TunnelPort)
+		fmt.Fprintf(&b, "node %s: datapath %v, tunnel %v by port %d of %v\n", id, n.DatapathID, n.TunnelIP, n.TunnelPort, n.Pipeline())
 	}
 	for _, id := range w.Ports() {
 		p := w.Port(id)

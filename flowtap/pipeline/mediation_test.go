@@ -50,10 +50,12 @@ func cases(n int) int {
 
 // TestMediation draws worlds and frames, and compares where each frame comes out of the fabric of
 // all nodes with what the plan says (oracle).
-func TestMediation(t *testing.T) {
+func TestMediation(t *testing.T) { inLayouts(t, mediates) }
+
+func mediates(t *testing.T) {
 	frames := 0
 	var copies, drops int
-	rapidly(t, cases(*mediationCases)/framesPerWorld, func(rt *rapid.T) {
+	rapidly(t, cases(*mediationCases)/2/framesPerWorld, func(rt *rapid.T) {
 		c := drawn(rt, draws.mediation)
 		l := c.l
 		f := fabric(l.w)
@@ -62,7 +64,7 @@ func TestMediation(t *testing.T) {
 		}
 		for _, id := range l.w.Taps() {
 			for _, n := range l.w.Nodes() {
-				f.Switch(l.w.Node(n).DatapathID).SetDropping(MeterOf(l.w.Tap(id).Num), l.w.Tap(id).RateLimit == aboveRate)
+				f.Switch(l.w.Node(n).Pipeline()).SetDropping(MeterOf(l.w.Tap(id).Num), l.w.Tap(id).RateLimit == aboveRate)
 			}
 		}
 		for _, x := range c.frames {
@@ -134,7 +136,7 @@ func runFrame(t interface{ Fatalf(string, ...any) }, f *ofsim.Fabric, w *World, 
 func inject(f *ofsim.Fabric, w *World, s sender, fr frame) (all ofsim.Result, direct int, err error) {
 	who := portsByPlace(w)
 	for _, id := range w.Nodes() {
-		f.Switch(w.Node(id).DatapathID).SetChoose(func(ofsim.Choice) int { return sliceOf(fr) })
+		f.Switch(w.Node(id).Pipeline()).SetChoose(func(ofsim.Choice) int { return sliceOf(fr) })
 	}
 	all, err = f.Inject(w.Node(s.at.Node).DatapathID, s.at.OFPort, fr.bytes)
 	direct = len(all.Deliveries)

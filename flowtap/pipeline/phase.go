@@ -142,6 +142,9 @@ func Copies(c flowset.Changes) bool {
 
 // receives tells flows that only say what a frame from another node means.
 func receives(f *openflow.Flow) bool {
+	if kind, _, _ := Ours(f.Cookie); kind == KindCut {
+		return true
+	}
 	return f.Table == TableClassify && has(f.Match, openflow.FieldTunnelID) || f.Table == TableSender || f.Table == TableDeliver
 }
 
@@ -159,7 +162,7 @@ func comesBack(f *openflow.Flow) bool {
 	case TableComeback, TableReturn, TableReturnIn, TableAnswer:
 		return true
 	}
-	return inTransit(f) || letsIn(f) && !has(f.Match, openflow.FieldPktMark)
+	return inTransit(f) || letsIn(f) && !restates(f)
 }
 
 // inTransit tells the forwarding of a network of which a node has no members.
@@ -193,11 +196,17 @@ func floods(f *openflow.Flow) bool {
 	return f.Table == TableForward && ok && origin == originLocal
 }
 
+// restates tells the restatement of a gate, which looks at one bit of pkt_mark.
+func restates(f *openflow.Flow) bool {
+	m, ok := f.Match.Get(openflow.FieldPktMark)
+	return ok && !slices.Equal(m.Mask[:4], []byte{0xff, 0xff, 0, 0})
+}
+
 // restated gives the keys of the gates that an epoch's flows stand for.
 func restated(adds []openflow.Flow) map[flowset.Key]bool {
 	gates := map[flowset.Key]bool{}
 	for _, f := range adds {
-		if !has(f.Match, openflow.FieldPktMark) {
+		if !restates(&f) {
 			continue
 		}
 		gate := openflow.Flow{Table: f.Table, Priority: f.Priority + 1}

@@ -16,7 +16,7 @@ func (w *World) attachment(p *Port, node string) openflow.PortNo {
 			continue
 		}
 		n := w.nodes[node]
-		if n != nil && n.TunnelPort == a.OFPort || len(w.at[spot{node, a.OFPort}]) > 1 {
+		if n != nil && n.holds(a.OFPort) || len(w.at[spot{node, a.OFPort}]) > 1 {
 			return 0
 		}
 		return a.OFPort

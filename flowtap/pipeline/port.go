@@ -109,7 +109,7 @@ func (b *builder) reach(p *Port) openflow.Flow {
 		if b.w.contracts(p.ID, flowtap.In) {
 			f.Goto = TableTapIn
 		}
-	case at != nil && at != b.n && b.n.TunnelPort != 0:
+	case at != nil && at.ID != b.n.ID && b.n.TunnelPort != 0:
 		f.Apply = []openflow.Action{tunnelTo(at)}
 		f.Goto = TableEncap
 	}

@@ -1,10 +1,12 @@
 package pipeline
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
 
+	"github.com/flowtap/flowtap/openflow"
 	"github.com/flowtap/flowtap/openflow/flowset"
 	"github.com/flowtap/flowtap/openflow/ofsim"
 )
@@ -36,28 +38,63 @@ func snapshot(w *World) *World {
 	return c
 }
 
-// A fleet is the switches of a world, and what a controller knows of each.
+// A fleet is the bridges of a world, and what a controller knows of each.
 type fleet struct {
 	fabric *ofsim.Fabric
-	have   map[string]*flowset.Set
-	epochs map[string]*Epoch
+	have   map[bridge]*flowset.Set
+	epochs map[bridge]*Epoch
 }
 
-func newFleet(w *World) (*fleet, error) {
-	f := &fleet{fabric: fabric(w), have: map[string]*flowset.Set{}, epochs: map[string]*Epoch{}}
+// A bridge is one of a node's.
+type bridge struct {
+	node string
+	dpid openflow.DPID
+}
+
+// bridges gives what every bridge of a world should hold.
+func bridges(w *World) (map[bridge]*flowset.Set, error) {
+	all := map[bridge]*flowset.Set{}
 	for _, id := range w.Nodes() {
+		n := w.Node(id)
 		set, err := desired(w, id)
 		if err != nil {
 			return nil, err
 		}
-		f.have[id], f.epochs[id] = set, &Epoch{}
+		if all[bridge{id, n.Pipeline()}] = set; n.Split() {
+			all[bridge{id, n.DatapathID}] = portBridge(w, id)
+		}
+	}
+	return all, nil
+}
+
+func (b bridge) ports(w *World) bool { return w.Node(b.node).Pipeline() != b.dpid }
+
+func newFleet(w *World) (*fleet, error) {
+	have, err := bridges(w)
+	if err != nil {
+		return nil, err
+	}
+	f := &fleet{fabric: fabric(w), have: have, epochs: map[bridge]*Epoch{}}
+	for b := range have {
+		f.epochs[b] = f.newEpoch(w, b, 0)
 	}
 	return f, install(f.fabric, w)
 }
 
-// A commit is one bundle for one switch.
+func (f *fleet) newEpoch(w *World, b bridge, seed uint32) *Epoch {
+	if b.ports(w) {
+		return NewPortEpoch(seed)
+	}
+	return NewEpoch(seed)
+}
+
+func sortedBridges[V any](m map[bridge]V) []bridge {
+	return slices.SortedFunc(maps.Keys(m), func(a, b bridge) int { return cmp.Compare(a.dpid, b.dpid) })
+}
+
+// A commit is one bundle for one bridge.
 type commit struct {
-	node    string
+	bridge
 	name    string
 	changes flowset.Changes
 }
@@ -66,16 +103,17 @@ type commit struct {
 // any order may happen, as the controller's rounds carry them out.
 func (f *fleet) plan(w *World) (stages [][]commit, err error) {
 	stages = make([][]commit, 5) // ready, first, rest of those that gain a port, rest of the others, last
-	for _, id := range w.Nodes() {
-		want, err := desired(w, id)
-		if err != nil {
-			return nil, err
-		}
+	wants, err := bridges(w)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range sortedBridges(wants) {
+		want := wants[id]
 		changes := flowset.Diff(f.have[id], want)
 		if changes.Empty() {
 			continue
 		}
-		overlay := f.epochs[id].For(w, id, want, changes)
+		overlay := f.epochs[id].For(w, id.node, want, changes)
 		on, off := overlay.Over(f.have[id], want, changes)
 		plan := Phases(on)
 		stages[0] = append(stages[0], commit{id, "ready", plan[PhaseReady]})
@@ -95,28 +133,29 @@ func (f *fleet) plan(w *World) (stages [][]commit, err error) {
 
 // commit carries one bundle out.
 func (f *fleet) commit(w *World, c commit) error {
-	if err := f.have[c.node].Apply(c.changes); err != nil {
+	have := f.have[c.bridge]
+	if err := have.Apply(c.changes); err != nil {
 		return fmt.Errorf("%s %s: %w", c.node, c.name, err)
 	}
-	sw := f.fabric.Switch(w.Node(c.node).DatapathID)
+	sw := f.fabric.Switch(c.dpid)
 	if err := sw.Apply(c.changes); err != nil {
 		return fmt.Errorf("%s %s: %w", c.node, c.name, err)
 	}
-	if !sw.Set().Equal(f.have[c.node]) {
-		return fmt.Errorf("%s %s: the switch holds something else than the controller thinks:\n%s", c.node, c.name, difference(f.have[c.node], sw.Set()))
+	if !sw.Set().Equal(have) {
+		return fmt.Errorf("%s %s: the switch holds something else than the controller thinks:\n%s", c.node, c.name, difference(have, sw.Set()))
 	}
 	return nil
 }
 
 // settled says whether every switch holds exactly what it should.
 func (f *fleet) settled(w *World) error {
-	for _, id := range slices.Sorted(maps.Keys(f.have)) {
-		want, err := desired(w, id)
-		if err != nil {
-			return err
-		}
-		if !want.Equal(f.have[id]) {
-			return fmt.Errorf("%s does not end as it should:\n%s", id, difference(f.have[id], want))
+	wants, err := bridges(w)
+	if err != nil {
+		return err
+	}
+	for _, id := range sortedBridges(f.have) {
+		if want := wants[id]; !want.Equal(f.have[id]) {
+			return fmt.Errorf("%v does not end as it should:\n%s", id, difference(f.have[id], want))
 		}
 	}
 	return nil

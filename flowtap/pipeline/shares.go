@@ -9,6 +9,7 @@ import (
 // world without units. A flow, group or meter may pass from one unit to another, as the classify flow of
 // a port number that another port gets, so what goes is taken out before anything is put in.
 type Shares struct {
+	Ports bool // it is that of the port bridge of a node of two
 	want  flowset.Set
 	units map[Unit]share
 }
@@ -18,6 +19,13 @@ type share struct {
 	keys   []flowset.Key
 	groups []openflow.GroupID
 	meters []uint32
+}
+
+func (s *Shares) part(w *World, node string, u Unit) ([]openflow.Flow, []openflow.Group, []openflow.Meter) {
+	if !s.Ports {
+		return Part(w, node, u)
+	}
+	return PortPart(w, node, u), nil, nil
 }
 
 // Want is the desired state. It belongs to the Shares: it changes with the next Update.
@@ -56,7 +64,7 @@ func (s *Shares) Update(w *World, node string, units []Unit) (keys []flowset.Key
 	}
 	for u := range todo {
 		var now share
-		fs, gs, ms := Part(w, node, u)
+		fs, gs, ms := s.part(w, node, u)
 		for i := range fs {
 			now.keys = append(now.keys, flowset.KeyOf(&fs[i]))
 			s.want.PutFlow(fs[i])

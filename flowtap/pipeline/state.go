@@ -224,8 +224,8 @@ func (w *World) obstacle(t *Tap, src *Port, h Health) (reason string, partly boo
 		return w.unfitness(t, m, src), false
 	}
 	for _, n := range w.nodesConcerned(t) {
-		if w.nodes[n] != nil && !h.Up(n) {
-			return fmt.Sprintf("node %s is not connected", n), false
+		if reason := w.away(n, h); reason != "" {
+			return reason, false
 		}
 	}
 	if t.DstPool == "" {
@@ -247,6 +247,18 @@ func (w *World) obstacle(t *Tap, src *Port, h Health) (reason string, partly boo
 		return "", false
 	}
 	return fmt.Sprintf("%s (%d of %d members of pool %s serve)", reason, serving, len(pool.Members), pool.ID), serving > 0
+}
+
+// away says why a node cannot do its part.
+func (w *World) away(node string, h Health) string {
+	switch n := w.nodes[node]; {
+	case n == nil:
+	case !h.Up(node):
+		return fmt.Sprintf("node %s is not connected", node)
+	case n.Split() && (n.Patch == 0 || n.PortPatch == 0):
+		return fmt.Sprintf("no patch ports %s and %s join the bridges of node %s", PatchToTunnels, PatchToPorts, node)
+	}
+	return ""
 }
 
 // unfitness says why a contract cannot lead to a monitor that gives frames back.
@@ -284,9 +296,12 @@ func (w *World) obstacleTo(t *Tap, monitor string, h Health) string {
 	if _, known := addressOf(w.ports[monitor]); t.RewriteDstMAC && !known {
 		return fmt.Sprintf("monitor %s declares no mac, and has sent no frame to learn it from", monitor)
 	}
+	if n := w.nodes[w.ports[monitor].Status.Node]; n != nil && n.Split() && t.Truncate != 0 && w.labels[MonitorLabel(destination(monitor, t.form()))] >= cutLabels && slices.Contains(w.nodesOfTap(t), n.ID) {
+		return fmt.Sprintf("node %s of monitor %s has two bridges and cannot cut copies of its own ports' frames under a label above %d; whole ones it can make", n.ID, monitor, cutLabels-1)
+	}
 	for _, n := range w.nodesOfMonitor(monitor) {
-		if w.nodes[n] != nil && !h.Up(n) {
-			return fmt.Sprintf("node %s is not connected", n)
+		if reason := w.away(n, h); reason != "" {
+			return reason
 		}
 	}
 	for _, tunnel := range w.tunnelsTo(t, monitor) {

@@ -2,7 +2,7 @@ package pipeline
 
 import "github.com/flowtap/flowtap/openflow"
 
-// The tables of br-int. Numbers are fixed for ever and leave room between; goto only goes up.
+// The tables of br-int, or of the tunnel bridge where there are two (bridges.go). Numbers are fixed for ever and leave room between; goto only goes up.
 const (
 	TableClassify openflow.TableID = 0  // who sent this: a port, or a tunnel label
 	TableSender   openflow.TableID = 5  // user metadata of senders on other nodes, by MAC
@@ -108,27 +108,28 @@ var Tables = []Table{
 	{ID: TableTarget, Name: "target", Context: []openflow.Field{openflow.FieldInPort, RegNetwork, RegClaims}, Contract: true,
 		Next: []openflow.TableID{TableTapOut, TableForward}, Miss: "drop: spoofed"},
 	{ID: TableTapOut, Name: "tap-out", Context: []openflow.Field{openflow.FieldInPort}, Contract: true,
-		Next: []openflow.TableID{TableForward}, Resubmits: []openflow.TableID{TableForward, TableSpread, TableLimit, TableCut}, Miss: "forward"},
+		Next: []openflow.TableID{TableForward}, Resubmits: []openflow.TableID{TableForward, TableSpread, TableLimit, TableCut, TableOutput}, Miss: "forward"},
 	{ID: TableForward, Name: "forward", Context: []openflow.Field{RegNetwork, RegOrigin, RegSeenBy, RegSender, openflow.FieldInPort, openflow.FieldEthDst, openflow.FieldPktMark},
 		Next: []openflow.TableID{TableTapIn, TableEncap, TableOutput}, Resubmits: []openflow.TableID{TableFlood, TableTapIn, TableEncap, TableOutput}, Miss: "drop: not this node's network"},
 	{ID: TableFlood, Name: "flood", Context: []openflow.Field{RegNetwork, RegSeenBy, RegSender, RegCopied, RegStage, RegTarget, openflow.FieldInPort}, Contract: true,
-		Resubmits: []openflow.TableID{TableSpread, TableLimit, TableCut}, Miss: "no copy"},
+		Resubmits: []openflow.TableID{TableSpread, TableLimit, TableCut, TableOutput}, Miss: "no copy"},
 	{ID: TableTapIn, Name: "tap-in", Context: []openflow.Field{RegOut, RegSeenBy, RegOrigin, RegSender, openflow.FieldInPort}, Contract: true,
 		Next: []openflow.TableID{TableOutput}, Resubmits: []openflow.TableID{TableOutput, TableSpread, TableLimit, TableCut}, Miss: "output"},
 	{ID: TableEncap, Name: "encap", Context: []openflow.Field{RegNetwork, RegSeenBy, RegSender, RegOrigin}, Miss: "drop"},
 	{ID: TableSpread, Name: "spread", Next: []openflow.TableID{TableSlice}},
-	{ID: TableLimit, Name: "limit", Context: []openflow.Field{RegLimited, RegPool, RegSeenBy}, Resubmits: []openflow.TableID{TableCut}, Miss: "drop"},
+	{ID: TableLimit, Name: "limit", Context: []openflow.Field{RegLimited, RegPool, RegSeenBy}, Resubmits: []openflow.TableID{TableCut, TableOutput}, Miss: "drop"},
 	{ID: TableSlice, Name: "slice", Context: []openflow.Field{RegPool}, Next: []openflow.TableID{TableGive}, Miss: "give to nobody"},
 	{ID: TableCut, Name: "cut", Context: []openflow.Field{RegDeliver}, Miss: "drop"},
 	{ID: TableGive, Name: "give", Context: []openflow.Field{RegPool, RegHow, RegSeenBy, RegNetwork}, Resubmits: []openflow.TableID{TableForward, TableOutput, TableLimit, TableCut}, Miss: "nothing"},
-	{ID: TableDeliver, Name: "deliver", Context: []openflow.Field{RegDeliver}, Miss: "drop"},
-	{ID: TableOutput, Name: "output", Context: []openflow.Field{RegOut, RegSender, openflow.FieldEthSrc}, Miss: "drop"},
+	{ID: TableDeliver, Name: "deliver", Context: []openflow.Field{RegDeliver}, Resubmits: []openflow.TableID{TableOutput}, Miss: "drop"},
+	{ID: TableOutput, Name: "output", Context: []openflow.Field{RegOut, RegSender, openflow.FieldInPort, openflow.FieldEthSrc}, Miss: "drop"},
 }
 
 // Priority bands. Within classify and forward one below each band is left free for epochs
 // (gate.go), which re-state a flow there.
 const (
 	prioEpoch    = 65535 // classify: a whole-bridge epoch
+	prioCut      = 150   // port bridge: a copy that is to be cut
 	prioSentinel = 200   // classify: the sentinel of a datapath barrier
 	prioClassify = 100
 	prioInject   = 50 // classify: what comes from a monitor and is let in by nothing above

@@ -12,8 +12,10 @@ import (
 
 // TestUnitsAddUp: recomputing only the units that a change names gives what recomputing everything
 // gives, on every node, whatever happens in whatever order.
-func TestUnitsAddUp(t *testing.T) {
-	rapidly(t, cases(150), func(rt *rapid.T) {
+func TestUnitsAddUp(t *testing.T) { inLayouts(t, unitsAddUp) }
+
+func unitsAddUp(t *testing.T) {
+	rapidly(t, cases(75), func(rt *rapid.T) {
 		var l *lab
 		nodes := map[string]*Shares{}
 		for i := 1; i <= 4; i++ {

@@ -65,11 +65,20 @@ type (
 	}
 )
 
-// A Node is a registered switch. TunnelPort is zero while the switch has no tunnel interface.
+// A Node is a registered node. TunnelPort is zero while its switch has no tunnel interface. Of a node
+// of two bridges Patch is the number of the patch port on the tunnel bridge, and PortPatch that on the port
+// bridge; zero while there is none.
 type Node struct {
 	ID string
 	topology.Node
-	TunnelPort openflow.PortNo
+	TunnelPort       openflow.PortNo
+	Patch, PortPatch openflow.PortNo
+}
+
+// Same reports whether two nodes are the same to the pipeline.
+func (n *Node) Same(o *Node) bool {
+	return n.DatapathID == o.DatapathID && n.TunnelDatapathID == o.TunnelDatapathID && n.TunnelIP == o.TunnelIP &&
+		n.TunnelPort == o.TunnelPort && n.Patch == o.Patch && n.PortPatch == o.PortPatch
 }
 
 // A Network is known by its id alone.
@@ -153,7 +162,7 @@ func (w *World) MissingLabels() []string { return sortedKeys(w.missing) }
 
 // PutNode adds or replaces a node. Every unit of every switch may change.
 func (w *World) PutNode(n Node) []Unit {
-	if old := w.nodes[n.ID]; old != nil && old.DatapathID == n.DatapathID && old.TunnelIP == n.TunnelIP && old.TunnelPort == n.TunnelPort {
+	if old := w.nodes[n.ID]; old != nil && old.Same(&n) {
 		w.nodes[n.ID] = &n
 		return nil
 	}

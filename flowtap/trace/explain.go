@@ -10,8 +10,10 @@ import (
 
 // Names tells whose things are. Each function gives "" for what is nobody's.
 type Names struct {
-	Node   func(openflow.DPID) string
-	PortAt func(openflow.DPID, openflow.PortNo) (id string, monitor bool)
+	Node func(openflow.DPID) string
+	// PortBridge tells the bridge with the ports of a node of two, whose one table is not the pipeline's.
+	PortBridge func(openflow.DPID) bool
+	PortAt     func(openflow.DPID, openflow.PortNo) (id string, monitor bool)
 	// Port, Network and Tap find objects by what cookies hold: number, label, number.
 	Port    func(num uint32) string
 	Network func(label uint32) string
@@ -75,7 +77,7 @@ func (x *explainer) step(n *ofsim.TraceNode, c cause) *Step {
 	}
 	s := &Step{Kind: n.Kind, Table: n.Table, Priority: n.Priority, Match: n.Match, Cookie: n.Cookie, Action: n.Action,
 		Group: n.Group, Bucket: n.Bucket, Notes: n.Notes}
-	if n.Table != nil {
+	if n.Table != nil && !x.names.PortBridge(x.hop.DPID) {
 		s.TableName = tableName(*n.Table)
 	}
 	if n.Cookie != nil {
@@ -124,6 +126,7 @@ var kinds = map[pipeline.Kind][2]string{
 	pipeline.KindTapFlood: {"tap-flood", "taps"}, pipeline.KindProbe: {"probe", ""}, pipeline.KindSentinel: {"sentinel", ""},
 	pipeline.KindEpoch: {"epoch", ""}, pipeline.KindReturn: {"return", "taps"}, pipeline.KindDivert: {"divert", "taps"},
 	pipeline.KindTransit: {"transit", ""}, pipeline.KindPool: {"pool", ""}, pipeline.KindLimit: {"limit", "taps"},
+	pipeline.KindCut: {"cut", "ports"},
 }
 
 // origin takes a cookie apart. A flow that sends to a monitor is the cause of what follows.

@@ -158,12 +158,30 @@ func checkList(actions []openflow.Action, f *openflow.Flow, tags [2]bool) error 
 			if p, ok := placeOf(a.Field); !ok || p.bits > 64 || uint8(a.Offset+a.Bits) > p.bits || a.Links == 0 {
 				return fmt.Errorf("%v", a)
 			}
+		case openflow.Load:
+			if !inContext(a.To) {
+				return fmt.Errorf("load into %v", a.To)
+			}
+		case openflow.Move:
+			if !inContext(a.From) || !inContext(a.To) {
+				return fmt.Errorf("move of %v into %v", a.From, a.To)
+			}
 		case openflow.ApplyGroup, openflow.Resubmit:
 		default:
 			return fmt.Errorf("unknown action %T", a)
 		}
 	}
 	return nil
+}
+
+// inContext reports whether bits are of what accompanies a frame, and not of the frame. Open vSwitch writes
+// both; ofsim does not execute that.
+func inContext(b openflow.Bits) bool {
+	switch b.Field {
+	case openflow.FieldInPort, openflow.FieldPktMark, openflow.FieldMetadata, openflow.FieldTunnelID:
+		return true
+	}
+	return b.Field.Class() == 1 && b.Field.Number() < 16
 }
 
 func checkSet(a openflow.SetField, f *openflow.Flow, tagged bool) error {
@@ -209,7 +227,7 @@ func actionSet(actions []openflow.Action) []openflow.Action {
 			pop = a
 		case openflow.PushVLAN:
 			push = a
-		case openflow.SetField:
+		case openflow.SetField, openflow.Load, openflow.Move:
 			sets = append(sets, a)
 		case openflow.ApplyGroup:
 			group = a

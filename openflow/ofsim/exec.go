@@ -218,6 +218,10 @@ func (x *exec) actions(list []openflow.Action, last bool) bool {
 			x.clone(a, last)
 		case openflow.Multipath:
 			x.multipath(a)
+		case openflow.Load:
+			x.put(a.To, a.Value)
+		case openflow.Move:
+			x.put(a.To, x.cur.key.get(bitsAt(a.From)))
 		}
 		x.r.rec.leave()
 		if !ok || x.err != nil {

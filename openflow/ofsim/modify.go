@@ -22,6 +22,24 @@ func (x *exec) set(a openflow.SetField) {
 	}
 }
 
+// bitsAt finds where bits of a field are.
+func bitsAt(b openflow.Bits) place {
+	p, _ := placeOf(b.Field)
+	return place{p.word, p.shift + b.Offset, b.N}
+}
+
+// put writes bits. A port number is one of 16 bits, the reserved ones at their end.
+func (x *exec) put(to openflow.Bits, v uint64) {
+	x.cur.key.put(bitsAt(to), v)
+	if to.Field == openflow.FieldInPort {
+		in := x.cur.key.get(atInPort) & 0xffff
+		if in >= 0xff00 {
+			in |= 0xffff0000
+		}
+		x.cur.key.put(atInPort, in)
+	}
+}
+
 // has reports whether a frame has the header that a field is in.
 func (k *key) has(f openflow.Field) bool {
 	etherType, proto := k.get(atEthType), k.get(atProto)

@@ -174,7 +174,7 @@ var (
 	missLine = regexp.MustCompile(`^ *(\d+)\. No match\.$`)
 	bktLine  = regexp.MustCompile(`^ *bucket (\d+)$`)
 	ctlRe    = regexp.MustCompile(`controller\(reason=(\d+),[^)]*rule_cookie=(0x[0-9a-f]+|0),[^)]*max_len=(\d+)\)`)
-	linkRe   = regexp.MustCompile(`-> NXM_NX_REG\d+\[[0-9.]+\] is now (\w+)`)
+	linkRe   = regexp.MustCompile(`multipath\(.*\)\n\s+-> NXM_NX_REG\d+\[[0-9.]+\] is now (\w+)`)
 	tunRe    = regexp.MustCompile(`tnl_push\([^,]*,header\(size=\d+,type=\d+,eth\([^)]*\),ipv4\(src=[^,]*,dst=([0-9.]+)[^)]*\),udp\([^)]*\),geneve\([^)]*?vni=(0x[0-9a-f]+)\)`)
 )
 

@@ -197,7 +197,7 @@ func (g gen) match(k *key, broad bool) openflow.Match {
 func (g gen) actions(n, table int, k *key, groups int) []openflow.Action {
 	var out []openflow.Action
 	for range n {
-		switch g.IntN(15) {
+		switch g.IntN(16) {
 		case 13:
 			if n > 1 {
 				out = append(out, openflow.Clone{Actions: g.actions(g.IntN(n), table, k, groups)})
@@ -239,6 +239,9 @@ func (g gen) actions(n, table int, k *key, groups int) []openflow.Action {
 			}
 		case 8, 9:
 			out = append(out, g.setMeta())
+		case 15:
+			n := pick[uint8](g, 16, 3)
+			out = append(out, pick[openflow.Action](g, openflow.Load{To: g.bits(n), Value: uint64(g.IntN(2))}, openflow.Move{From: g.bits(n), To: g.bits(n)}))
 		default:
 			fields, _ := frameFields(k)
 			switch f := fields[g.IntN(len(fields))]; f {
@@ -249,6 +252,13 @@ func (g gen) actions(n, table int, k *key, groups int) []openflow.Action {
 		}
 	}
 	return out
+}
+
+func (g gen) bits(n uint8) openflow.Bits {
+	if g.chance(20) {
+		return openflow.Bits{Field: openflow.FieldInPort, N: n}
+	}
+	return openflow.Bits{Field: openflow.FieldReg(pick(g, 0, 1, 15)), Offset: uint8(pick(g, 0, 0, 3)), N: n}
 }
 
 func (g gen) setMeta() openflow.Action {

@@ -32,6 +32,7 @@ def arguments():
     parser.add_argument("--quick", action="store_true", help="about two minutes: fewer rounds, moves and taps; see what breaks, not how fast")
     parser.add_argument("--json", metavar="FILE", help="write every figure there, too")
     parser.add_argument("--tunnel", action="append", choices=TUNNELS, help="of scenarios, may be repeated, default all (quick: geneve); the other parts take the first")
+    parser.add_argument("--layout", choices=["one-bridge", "two-bridge"], default="one-bridge", help="of every node")
     parser.add_argument("--scenario", action="append", choices="abcd", help="of the paper; may be repeated; default all")
     parser.add_argument("--variant", action="append", choices=["forward", "redirect", "Mirror"], help="beside no tap; may be repeated; default all")
     parser.add_argument("--rounds", type=int, help="rounds of scenarios; default 5, quick 1")
@@ -90,7 +91,7 @@ def over(tunnel, parts, check, args, figures):
     from lab import Lab
     from world import World
 
-    with Lab(4, tunnel) as lab:
+    with Lab(4, tunnel, layout=args.layout) as lab:
         w = World(lab, args.flowtapd)
         check.report = w.report
         w.start()

@@ -48,10 +48,10 @@ def mirror_tunnel(w, src, monitor):
                         f"options:local_ip={node.tunnel_ip} options:key={MIRROR_KEY}"))
     try:
         # FlowTap leaves others' flows alone.
-        w.lab.ofctl(there, "add-flow", f"priority=65000,in_port={MIRROR_PORT},actions=output:{w.lab.ofport(monitor)}")
+        w.lab.ofctl(there, "add-flow", f"priority=65000,in_port={MIRROR_PORT},actions=output:{w.lab.ofport(monitor)}", bridge="br-int")
         yield
     finally:
-        w.lab.ofctl(there, "del-flows", f"in_port={MIRROR_PORT}")
+        w.lab.ofctl(there, "del-flows", f"in_port={MIRROR_PORT}", bridge="br-int")
         for node in (here, there):
             run(w.lab.vsctl(node, f"del-port br-int {MIRROR_PORT}"))
 

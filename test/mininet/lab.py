@@ -26,17 +26,17 @@ from mininet.net import Mininet
 import netns
 import ofdump
 import registry
-from topo import TUNNELS, VM, VM_MTU, FlowTapTopo, run, run_all
+from topo import LAYOUTS, TUNNELS, VM, VM_MTU, FlowTapTopo, run, run_all
 
 
 class Lab:
     """One lab. Not for concurrent use; captures and senders have threads of their own."""
 
-    def __init__(self, nodes=3, tunnel="geneve", keep_logs=False):
+    def __init__(self, nodes=3, tunnel="geneve", keep_logs=False, layout="one-bridge"):
         if os.geteuid() != 0:
             raise PermissionError("the lab makes network namespaces: run it as root")
         setLogLevel("warning")
-        self.count, self.tunnel, self.keep_logs = nodes, tunnel, keep_logs
+        self.count, self.tunnel, self.keep_logs, self.layout = nodes, tunnel, keep_logs, layout
         with registry.locked():
             registry.remove_stale()
             self.subnet = free_subnet()
@@ -74,7 +74,7 @@ class Lab:
 
     def _start(self):
         Mininet.inited = True  # its init would raise kernel limits for the whole machine
-        topo = FlowTapTopo(nodes=self.count, tunnel=self.tunnel, mgmt=self.mgmt, logs=self.directory)
+        topo = FlowTapTopo(nodes=self.count, tunnel=self.tunnel, layout=self.layout, mgmt=self.mgmt, logs=self.directory)
         self.net = Mininet(topo=topo, controller=None, link=Link, build=False)
         self.net.build()
         self.underlay = self.net["underlay"]
@@ -224,9 +224,10 @@ mnexec -a {new.pid} sh -c 'ip link set dev {name} up; exec ovs-vsctl --timeout=2
             words += ["--", *t.split()]
         return netns.inside(self.node(node).pid, "ovs-vsctl", "--timeout=20", *words)
 
-    def ofctl(self, node, command, *args, stdin=None):
-        """Run ovs-ofctl COMMAND br-int ARGS on a node; returns what it says."""
-        return run(netns.inside(self.node(node).pid, "ovs-ofctl", "-O", "OpenFlow13", command, "br-int", *args), stdin)
+    def ofctl(self, node, command, *args, stdin=None, bridge=None):
+        """Run ovs-ofctl COMMAND BRIDGE ARGS on a node, by default on the bridge that has the pipeline; returns what it says."""
+        node = self.node(node)
+        return run(netns.inside(node.pid, "ovs-ofctl", "-O", "OpenFlow13", command, bridge or node.bridges[-1], *args), stdin)
 
     def appctl(self, node, *args):
         """Run ovs-appctl against a node's ovs-vswitchd; returns what it says."""
@@ -234,16 +235,27 @@ mnexec -a {new.pid} sh -c 'ip link set dev {name} up; exec ovs-vsctl --timeout=2
 
     def ofport(self, vm):
         """The OpenFlow port number of a plugged VM."""
-        out = run(netns.inside(vm.node.pid, "ovs-vsctl", "get", "interface", vm.interface, "ofport"))
-        return int(out)
+        return self._ofport(vm.node, vm.interface)
+
+    @staticmethod
+    def _ofport(node, interface):
+        return int(run(netns.inside(node.pid, "ovs-vsctl", "get", "interface", interface, "ofport")))
+
+    def entering(self, vm):
+        """The match of what a plugged VM sends, where it comes into the pipeline, as dump-flows prints it."""
+        port = self.ofport(vm)
+        if len(vm.node.bridges) == 1:
+            return f"in_port={port}"
+        return f"pkt_mark=0x{port:x}0000/0xffff0000,in_port={self._ofport(vm.node, 'patch-int')}"
 
     def flows(self, node):
-        """Every flow with its statistics: a list of ofdump.Flow."""
+        """Every flow of the pipeline with its statistics: a list of ofdump.Flow."""
         return ofdump.flows(self.ofctl(node, "dump-flows"))
 
     def dump(self, node):
         """Flows, groups and meters of a node as sorted lines, without counters and durations."""
-        return ofdump.normal(self.ofctl(node, "dump-flows"), self.ofctl(node, "dump-groups"), self.ofctl(node, "dump-meters"))
+        dumps = [[self.ofctl(node, f"dump-{what}", bridge=b) for what in ("flows", "groups", "meters")] for b in self.node(node).bridges]
+        return sorted(line for d in dumps for line in ofdump.normal(*d))
 
     def snapshot(self):
         """dump() of every node, by name: equal exactly when the switches hold the same."""
@@ -278,7 +290,10 @@ mnexec -a {new.pid} sh -c 'ip link set dev {name} up; exec ovs-vsctl --timeout=2
     def report(self):
         """What every switch holds, and what it knows of its tunnels, as text for a failed check."""
         parts = []
-        for name in self.nodes:
+        for name, node in self.nodes.items():
+            if len(node.bridges) > 1:
+                with contextlib.suppress(Exception):
+                    parts.append(f"--- {name} br-int\n{self.ofctl(name, 'dump-flows', bridge='br-int')}")
             for ask, *words in ((self.ofctl, "dump-flows"), (self.ofctl, "dump-groups"), (self.ofctl, "meter-stats"), (self.appctl, "dpctl/dump-flows", "--names"),
                                 (self.appctl, "tnl/neigh/show"), (self.appctl, "fdb/show", "br-phy")):
                 with contextlib.suppress(Exception):
@@ -322,13 +337,14 @@ def main():
     parser.add_argument("--nodes", type=int, default=3)
     parser.add_argument("--vms", type=int, default=6)
     parser.add_argument("--tunnel", choices=TUNNELS, default="geneve")
+    parser.add_argument("--layout", choices=LAYOUTS, default="one-bridge")
     args = parser.parse_args()
     if args.command == "cleanup":
         for name in registry.remove_stale():
             print(f"removed {name}")
         return 0
     begin = time.monotonic()
-    with Lab(args.nodes, args.tunnel) as lab:
+    with Lab(args.nodes, args.tunnel, layout=args.layout) as lab:
         lab.add_vms([
             dict(name=f"vm{i}", node=f"n{(i - 1) % args.nodes + 1}", mac=f"02:00:00:00:00:{i:02x}",
                  ips=[f"10.0.0.{i}", f"fd00::{i:x}"])
@@ -345,7 +361,7 @@ def how_to_look(lab):
     """What to type in another terminal to look round."""
     lines = [f"the switches look for their controller at {lab.openflow_addr}; logs are in {lab.directory}"]
     for name, node in lab.nodes.items():
-        lines.append(f"  {name}: mnexec -a {node.pid} ovs-ofctl -O OpenFlow13 dump-flows br-int")
+        lines.append(f"  {name}: mnexec -a {node.pid} ovs-ofctl -O OpenFlow13 dump-flows {node.bridges[-1]}")
     for name, vm in lab.vms.items():
         lines.append(f"  {name} on {vm.node.name if vm.node else 'no node'}: mnexec -a {vm.pid} tcpdump -ni eth0")
     return "\n".join(lines)

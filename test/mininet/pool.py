@@ -20,17 +20,17 @@ class Pool:
     """Runs stories in at most `jobs` labs at once; (passed, failed) are the counts so far."""
 
     def __init__(self, command, jobs):
-        """command(tunnel) is the command line of a worker."""
+        """command(kind) is the command line of a worker whose lab is of a kind."""
         self.passed = self.failed = 0
         self._command, self._jobs = command, jobs
-        self._waiting = collections.defaultdict(list)  # tunnel type to stories, in order
+        self._waiting = collections.defaultdict(list)  # kind of lab to stories, in order
         self._workers = {}  # thread to its worker
         self._lock = threading.Lock()  # guards all of these, and what is printed
 
     def run(self, stories):
-        """Run (tunnel type, story) pairs and return when the last is over. Interrupted, it ends the labs first."""
-        for tunnel, story in stories:
-            self._waiting[tunnel].append(story)
+        """Run (kind of lab, story) pairs and return when the last is over. Interrupted, it ends the labs first."""
+        for kind, story in stories:
+            self._waiting[kind].append(story)
         threads = [threading.Thread(target=self._work, name=f"lab {n}", daemon=True) for n in range(self._jobs)]
         try:
             for t in threads:
@@ -50,27 +50,27 @@ class Pool:
         me, worker = threading.current_thread(), None
         while True:
             with self._lock:
-                tunnel = self._next(worker)
-                story = self._waiting[tunnel].pop(0) if tunnel else None
-            if worker and (worker.tunnel != tunnel or worker.over):
+                kind = self._next(worker)
+                story = self._waiting[kind].pop(0) if kind else None
+            if worker and (worker.kind != kind or worker.over):
                 worker.end()
                 worker = None
             if not story:
                 return
             if not worker:
-                worker = Worker(tunnel, self._command(tunnel))
+                worker = Worker(kind, self._command(kind))
                 with self._lock:
                     self._workers[me] = worker
-                self._tell(worker, f"a lab over {tunnel}", worker.answer())
+                self._tell(worker, f"a lab of {' '.join(kind)}", worker.answer())
             if not worker.over:
                 self._tell(worker, story, worker.ask(story))
 
     def _next(self, worker):
-        """The tunnel type of the next story: that of the worker's lab, else the one with the fewest labs."""
+        """The kind of lab of the next story: that of the worker's lab, else the one with the fewest labs."""
         left = [t for t, stories in self._waiting.items() if stories]
-        if worker and not worker.over and worker.tunnel in left:
-            return worker.tunnel
-        others = collections.Counter(w.tunnel for w in self._workers.values() if w is not worker)
+        if worker and not worker.over and worker.kind in left:
+            return worker.kind
+        others = collections.Counter(w.kind for w in self._workers.values() if w is not worker)
         return min(left, key=lambda t: others[t], default=None)
 
     def _tell(self, worker, what, answer):
@@ -87,8 +87,8 @@ class Pool:
 class Worker:
     """A process with a lab."""
 
-    def __init__(self, tunnel, command):
-        self.tunnel, self.over = tunnel, False
+    def __init__(self, kind, command):
+        self.kind, self.over = kind, False
         self._counts = 0, 0
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
 

@@ -22,9 +22,10 @@ sys.path.insert(0, HERE)
 sys.dont_write_bytecode = True  # under sudo it would leave root's files in the checkout
 
 import pool  # noqa: E402
-from scenarios import LONG, NAMES, OVER_EVERY_TUNNEL, UPCOMING, UPCOMING_STORIES  # noqa: E402
+from scenarios import IN_EVERY_LAYOUT, LONG, NAMES, OVER_EVERY_TUNNEL, UPCOMING, UPCOMING_STORIES  # noqa: E402
 
 TUNNELS = ("geneve", "vxlan", "gre")
+LAYOUTS = ("one-bridge", "two-bridge")
 
 
 def arguments():
@@ -32,13 +33,14 @@ def arguments():
     parser.add_argument("scenarios", nargs="*", metavar="scenario", help="a scenario, or one story of it as scenario.story; default: all")
     parser.add_argument("--list", action="store_true", help="list the scenarios")
     parser.add_argument("--tunnel", choices=TUNNELS, default="geneve")
+    parser.add_argument("--layout", choices=LAYOUTS, default="one-bridge", help="of every node")
     parser.add_argument("--flowtapd", help="default: bin/flowtapd")
     parser.add_argument("--flowtapctl", help="default: bin/flowtapctl")
     parser.add_argument("--repeat", type=int, default=1, metavar="N", help="run the scenarios N times in the same lab")
     parser.add_argument("--changes", type=int, default=20, metavar="N", help="random changes of the scenario escape (20)")
     parser.add_argument("--seed", type=int, help="repeat the random changes of an earlier run")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="run in N labs side by side")
-    parser.add_argument("--every-tunnel", action="store_true", help="then some scenarios over the other tunnel types, too")
+    parser.add_argument("--every-kind", action="store_true", help="then some scenarios over the other tunnel types, and in the other layout, too")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)  # see pool.py
     parser.add_argument("--keep", action="store_true", help="afterwards, or at the first failed scenario, leave the lab up until Ctrl-C")
     args = parser.parse_args()
@@ -72,13 +74,14 @@ def main():
                 print(f"  {name}.{story.__name__}")
         return 0
     names = (args.scenarios or NAMES) * args.repeat
-    todo = [(args.tunnel, story) for name in names for story in stories(name)]
-    if args.every_tunnel:
-        todo += [(t, story) for t in TUNNELS if t != args.tunnel for name in OVER_EVERY_TUNNEL for story in stories(name)]
+    todo = [((args.tunnel, args.layout), story) for name in names for story in stories(name)]
+    if args.every_kind:
+        todo += [((t, args.layout), story) for t in TUNNELS if t != args.tunnel for name in OVER_EVERY_TUNNEL for story in stories(name)]
+        todo += [((args.tunnel, other), story) for other in LAYOUTS if other != args.layout for name in IN_EVERY_LAYOUT for story in stories(name)]
     begin = time.monotonic()
     if args.worker:
         passed, failed = one_lab(args, map(str.strip, sys.stdin))
-    elif args.jobs == 1 and not args.every_tunnel:
+    elif args.jobs == 1 and not args.every_kind:
         passed, failed = one_lab(args, [story for _, story in todo])
     else:
         passed, failed = side_by_side(args, todo)
@@ -96,7 +99,7 @@ def one_lab(args, names):
 
     begin = time.monotonic()
     # Three nodes to work with, and n4, which no tunnel was used to before a scenario says so.
-    with Lab(4, args.tunnel) as lab:
+    with Lab(4, args.tunnel, layout=args.layout) as lab:
         w = World(lab, args.flowtapd, args.flowtapctl)
         w.changes, w.seed = args.changes, args.seed
         check = Checks(w.report)
@@ -108,10 +111,10 @@ def one_lab(args, names):
         try:
             with attempt(check, "lab"):
                 w.start()
-                print(f"     4 nodes over {args.tunnel}, connected after {time.monotonic() - begin:.1f} s", flush=True)
+                print(f"     4 nodes over {args.tunnel}, {args.layout}, connected after {time.monotonic() - begin:.1f} s", flush=True)
             mark()
             for name in names if not check.failed else []:
-                run_one(w, check, name, args.tunnel)
+                run_one(w, check, name, args.tunnel, args.layout)
                 mark()
                 if args.keep and check.failed:
                     break
@@ -125,11 +128,11 @@ def one_lab(args, names):
 
 
 def side_by_side(args, todo):
-    """Run (tunnel type, story) pairs in several labs; how many checks passed and failed."""
+    """Run stories in several labs, each in one of its kind, (tunnel type, layout); how many checks passed and failed."""
     from lab import stop_on_signals
 
-    def command(tunnel):
-        words = [sys.executable, os.path.abspath(__file__), "--worker", "--tunnel", tunnel, "--flowtapd", args.flowtapd,
+    def command(kind):
+        words = [sys.executable, os.path.abspath(__file__), "--worker", "--tunnel", kind[0], "--layout", kind[1], "--flowtapd", args.flowtapd,
                  "--flowtapctl", args.flowtapctl, "--changes", str(args.changes)]
         return words + (["--seed", str(args.seed)] if args.seed is not None else [])
 
@@ -143,11 +146,11 @@ def side_by_side(args, todo):
     return labs.passed, labs.failed
 
 
-def run_one(w, check, name, tunnel):
+def run_one(w, check, name, tunnel, layout):
     """Run a story, named as scenario.story."""
     begin = time.monotonic()
     scenario, _, one = name.partition(".")
-    label = scenario if tunnel == "geneve" else f"{scenario} over {tunnel}"
+    label = scenario + (f" over {tunnel}" if tunnel != "geneve" else "") + (f", {layout}" if layout != "one-bridge" else "")
     story = getattr(importlib.import_module(f"scenarios.{scenario}"), one)
     with attempt(check, label):
         story(w, check)

@@ -5,6 +5,8 @@
     (flowtapd)              br-under (MTU 1600) ─────────────────── phy0 ── br-phy 172.16.0.1 ...
                                                                             br-int ── tun0
                                                                              ├ web ═══ eth0 (a VM)
+
+In the layout two-bridge tun0 is on br-tun, which patch ports join to br-int.
 """
 
 import subprocess
@@ -19,6 +21,7 @@ UNDERLAY_MTU = 1600
 VM_MTU = 1500
 PATIENCE = 60  # seconds for any one command
 TUNNELS = ("geneve", "vxlan", "gre")
+LAYOUTS = ("one-bridge", "two-bridge")
 
 
 class CommandFailed(Exception):
@@ -82,19 +85,24 @@ class Underlay(Quiet):
 class CloudNode(Quiet):
     """One cloud node: a network namespace with an Open vSwitch of its own.
 
-    number is 1 for n1 and so on: the datapath id, the tunnel address 172.16.0.number and the
-    management address mgmt.(10+number) follow from it.
+    number is 1 for n1 and so on: the datapath ids, the tunnel address 172.16.0.number and the
+    management address mgmt.(10+number) follow from it. bridges are the node's; the last has the
+    tunnel and the pipeline, the first the VMs.
     """
 
     PRIVATE = ("/var/run/openvswitch", "/etc/openvswitch", "/var/log/openvswitch", "/var/lib/openvswitch")
 
-    def __init__(self, name, number=1, tunnel="geneve", mgmt="10.255.0", logs="/tmp", **params):
-        assert tunnel in TUNNELS, tunnel
+    def __init__(self, name, number=1, tunnel="geneve", layout="one-bridge", mgmt="10.255.0", logs="/tmp", **params):
+        assert tunnel in TUNNELS and layout in LAYOUTS, (tunnel, layout)
         self.number, self.tunnel, self.mgmt, self.logs = number, tunnel, mgmt, logs
         self.tunnel_ip = f"172.16.0.{number}"
         # Restarted, Open vSwitch can choose another MAC; others would send to the old one for a quarter of an hour.
         self.tunnel_mac = f"02:ff:00:00:{number >> 8:02x}:{number & 255:02x}"
-        self.datapath_id = f"{number:016x}"
+        self.datapath_id, self.tunnel_datapath_id = f"{number:016x}", None
+        self.bridges = ["br-int"]
+        if layout == "two-bridge":
+            self.tunnel_datapath_id = f"{0x1000 + number:016x}"
+            self.bridges.append("br-tun")
         super().__init__(name, privateDirs=list(self.PRIVATE), **params)
 
     def start_script(self, controller):
@@ -115,14 +123,23 @@ ovs-vsctl --no-wait init -- set Open_vSwitch . external-ids:hostname={self.name}
 ovs-vsctl --timeout=20 \\
   -- add-br br-phy -- set bridge br-phy datapath_type=netdev fail_mode=standalone other-config:hwaddr=\"{self.tunnel_mac}\" \\
   -- add-port br-phy phy0 -- set interface br-phy mtu_request={UNDERLAY_MTU} \\
-  -- add-br br-int -- set bridge br-int datapath_type=netdev fail_mode=secure protocols=OpenFlow13 \\
-     other-config:datapath-id={self.datapath_id} other-config:disable-in-band=true \\
-  -- add-port br-int tun0 -- set interface tun0 type={self.tunnel} \\
+  {self.bridges_script()} \\
+  -- add-port {self.bridges[-1]} tun0 -- set interface tun0 type={self.tunnel} \\
      options:remote_ip=flow options:key=flow options:local_ip={self.tunnel_ip}
 {self.address_script()}
 {self.controller_script(controller)}
 cat /var/run/openvswitch/ovsdb-server.pid /var/run/openvswitch/ovs-vswitchd.pid
 """
+
+    def bridges_script(self):
+        """The node's bridges and, of two, the patch ports that join them, as parts of an ovs-vsctl command."""
+        parts = [f"-- add-br {name} -- set bridge {name} datapath_type=netdev fail_mode=secure protocols=OpenFlow13 "
+                 f"other-config:datapath-id={dpid} other-config:disable-in-band=true"
+                 for name, dpid in zip(self.bridges, (self.datapath_id, self.tunnel_datapath_id))]
+        if len(self.bridges) == 2:
+            parts += [f"-- add-port {bridge} {name} -- set interface {name} type=patch options:peer={peer}"
+                      for bridge, name, peer in (("br-int", "patch-tun", "patch-int"), ("br-tun", "patch-int", "patch-tun"))]
+        return " ".join(parts)
 
     def vswitchd_script(self):
         return (
@@ -134,11 +151,14 @@ cat /var/run/openvswitch/ovsdb-server.pid /var/run/openvswitch/ovs-vswitchd.pid
         """The tunnel address sits on br-phy's internal port, which goes when ovs-vswitchd goes."""
         return f"ip addr replace {self.tunnel_ip}/24 dev br-phy\nip link set br-phy up"
 
-    @staticmethod
-    def controller_script(controller):
+    def controller_script(self, controller):
         if not controller:
             return ""
-        return f"ovs-vsctl --timeout=20 set-controller br-int {controller} -- set controller br-int max_backoff=1000 inactivity_probe=5000"
+        return "ovs-vsctl --timeout=20 " + " ".join(f"-- {t}" for t in self.controller_transactions(controller))
+
+    def controller_transactions(self, controller):
+        """What makes every bridge look for its controller there."""
+        return [t for b in self.bridges for t in (f"set-controller {b} {controller}", f"set controller {b} max_backoff=1000 inactivity_probe=5000")]
 
     def restart_script(self):
         return f"set -eu\n{self.vswitchd_script()}\n{self.address_script()}\ncat /var/run/openvswitch/ovs-vswitchd.pid\n"
@@ -181,11 +201,11 @@ def with_prefix(ip):
 class FlowTapTopo(Topo):
     """N cloud nodes on one underlay. VMs come later, by Lab.add_vm."""
 
-    def build(self, nodes=3, tunnel="geneve", mgmt="10.255.0", logs="/tmp"):
+    def build(self, nodes=3, tunnel="geneve", layout="one-bridge", mgmt="10.255.0", logs="/tmp"):
         self.addHost("underlay", cls=Underlay, ip=None)
         for number in range(1, nodes + 1):
             name = f"n{number}"
-            self.addHost(name, cls=CloudNode, ip=None, number=number, tunnel=tunnel, mgmt=mgmt, logs=logs)
+            self.addHost(name, cls=CloudNode, ip=None, number=number, tunnel=tunnel, layout=layout, mgmt=mgmt, logs=logs)
             self.addLink(name, "underlay", intfName1="phy0", intfName2=f"{name}-phy")
             self.addLink(name, "underlay", intfName1="mgmt0", intfName2=f"{name}-mgmt")
 

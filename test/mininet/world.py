@@ -33,12 +33,16 @@ class World:
         known = {n["id"] for n in self.api.list("nodes")}
         for node in self.lab.nodes.values():
             if node.name not in known:
-                self.api.create("nodes", {"id": node.name, "datapath_id": node.datapath_id, "tunnel_ip": node.tunnel_ip})
+                body = {"id": node.name, "datapath_id": node.datapath_id, "tunnel_ip": node.tunnel_ip}
+                if node.tunnel_datapath_id:
+                    body["tunnel_datapath_id"] = node.tunnel_datapath_id
+                self.api.create("nodes", body)
         self.wait_connected()
 
     def wait_connected(self):
         deadline = time.monotonic() + WAIT
-        while self.api.metric("flowtap_switches") < len(self.lab.nodes):  # until then, what a node's status says is of an earlier life
+        bridges = sum(len(n.bridges) for n in self.lab.nodes.values())
+        while self.api.metric("flowtap_switches") < bridges:  # until then, what a node's status says is of an earlier life
             if time.monotonic() > deadline:
                 raise NotReady(f"not every switch has connected after {WAIT} s")
             time.sleep(0.02)

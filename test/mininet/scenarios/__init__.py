@@ -17,3 +17,8 @@ LONG = ["fields.what_a_frame_says", "stale_megaflow.with_the_epoch", "dhcp.a_lea
 
 # What differs from one tunnel type to another: copies, diverted frames and returned ones, between any two nodes.
 OVER_EVERY_TUNNEL = ["taps", "migration", "redirect.one_armed"]
+
+# What differs from one layout of a node to the other: ports of its own, across the patch, and everything that
+# goes round by a tunnel, a monitor or an epoch.
+IN_EVERY_LAYOUT = ["taps", "kinds.undeclared_addresses", "kinds.behind_a_gateway", "kinds.a_sender_does_not_receive", "redirect.one_armed",
+                   "migration.under_traffic", "restart.a_switch_restarts"]

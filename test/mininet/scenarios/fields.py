@@ -301,7 +301,7 @@ class Registers:
 
 def mark(w, vm, n, value):
     """An operator's flow: UDP to port n from a VM has a value in register n, and is then classified as all its frames are."""
-    own = f"in_port={w.lab.ofport(vm)}"
+    own = w.lab.entering(vm)
     found = [re.search(rf"table=0, .*priority=100,{own} actions=(.*)", f.text) for f in w.lab.flows("n1")]
     actions, = [f[1] for f in found if f]
     w.lab.ofctl("n1", "add-flow", f"cookie=0x77,table=0,priority=150,{own},udp,tp_dst={n},actions=set_field:{value}->reg{n},{actions}")

@@ -10,7 +10,7 @@ from craft import craft
 from scenarios.migration import migration_problems, resumed
 from scenarios.redirect import inline, link
 from traffic import Captures, Sender
-from world import WAIT, mixed, sending, tcp, udp
+from world import WAIT, NotReady, mixed, sending, tcp, udp
 
 FEW = 500  # frames before and after
 SLACK = 400  # frames that may be under way, in a switch short of CPU, when a monitor is taken from it
@@ -257,8 +257,12 @@ def a_new_ip(w, check):
 
 
 def announce(vm, peer):
-    """An ARP request, by which an address is learned."""
-    Sender(vm, lambda n: craft("arp", vm, peer, n, dl_dst=frames.BROADCAST), 1).start().join()
+    """An ARP request, by which an address is learned; it has arrived."""
+    request = craft("arp", vm, peer, 0, dl_dst=frames.BROADCAST)
+    with Captures(peer) as at:
+        Sender(vm, lambda n: request, 1).start().join()
+        if not at[peer].wait_until(lambda f: f == request, WAIT):
+            raise NotReady(f"an ARP request of {vm.name} does not reach {peer.name}")
 
 
 STORIES = [*for_each_action(moves), *for_each_action(suspended), *for_each_action(live), *for_each_action(live_monitor), a_new_ip]
