@@ -108,10 +108,18 @@ func delivered(f openflow.Flow) (openflow.Flow, bool) {
 	return f, true
 }
 
-// Gains reports whether a change brings a port to the switch.
+// Gains reports whether a change brings a port to the switch: its classify flow is new, and no
+// restatement of what is there.
 func Gains(c flowset.Changes) bool {
+	there := map[flowset.Key]bool{}
+	for _, f := range c.FlowDelete {
+		if f.Table == TableClassify {
+			there[flowset.KeyOf(&f)] = true
+		}
+	}
 	for _, f := range c.FlowAdd {
-		if f.Table == TableClassify && f.Priority <= prioClassify && !has(f.Match, openflow.FieldTunnelID) && has(f.Match, openflow.FieldInPort) {
+		if f.Table == TableClassify && f.Priority <= prioClassify && !has(f.Match, openflow.FieldTunnelID) && has(f.Match, openflow.FieldInPort) &&
+			!(restates(&f) && there[gateOf(&f)]) {
 			return true
 		}
 	}
@@ -209,13 +217,18 @@ func restated(adds []openflow.Flow) map[flowset.Key]bool {
 		if !restates(&f) {
 			continue
 		}
-		gate := openflow.Flow{Table: f.Table, Priority: f.Priority + 1}
-		for _, m := range f.Match {
-			if m.Field != openflow.FieldPktMark {
-				gate.Match = append(gate.Match, m)
-			}
-		}
-		gates[flowset.KeyOf(&gate)] = true
+		gates[gateOf(&f)] = true
 	}
 	return gates
+}
+
+// gateOf gives the key of the gate that a flow restates.
+func gateOf(f *openflow.Flow) flowset.Key {
+	gate := openflow.Flow{Table: f.Table, Priority: f.Priority + 1}
+	for _, m := range f.Match {
+		if m.Field != openflow.FieldPktMark {
+			gate.Match = append(gate.Match, m)
+		}
+	}
+	return flowset.KeyOf(&gate)
 }

@@ -54,7 +54,7 @@ def failover(w, check, title, web, far, monitor, away, count):
             seen.until(bool, "the flow does not come to the monitor")
             time.sleep(STEADY)
             monitored = {number for _, number in seen.waiting()}
-            steady = arrived.waiting()[-1:]
+            steady = arrived.until(bool, "what the monitor gives back does not arrive", SECONDS)[-1:]
             with away(w, monitor) as gone:
                 def beside(frames, since=gone.since, monitored=monitored):
                     """The frames that passed without having been at the monitor."""
@@ -70,14 +70,16 @@ def failover(w, check, title, web, far, monitor, away, count):
                 frames = arrived.until(bool, "the flow stands still again")
             # What a switch that stood still had in store comes late, and is older.
             back = seen.until(lambda got, last=frames[-1][1]: got and got[-1][1] > last, "the flow does not come back to the monitor", SECONDS)
-            through.append((next(at for at, number in back if number > frames[-1][1]) - gone.until) / 1e6)
+            at, returned = next(f for f in back if f[1] > frames[-1][1])
+            through.append((at - gone.until) / 1e6)
             w.api.wait_state("taps", tap, "active", timeout=SECONDS)
+            late = arrived.until(lambda got, returned=returned: any(number >= returned for _, number in got), "what the monitor gives back does not arrive", SECONDS)
             time.sleep(STEADY)
-            frames = [f for f in frames[-1:] + arrived.waiting() if f[1] >= frames[-1][1]]
+            frames = [f for f in frames[-1:] + late + arrived.waiting() if f[1] >= frames[-1][1]]
             gaps_back.append(max((b[0] - a[0] for a, b in zip(frames, frames[1:])), default=0) / 1e6)
             lost_back.append(missing(frames))
             if n % 5 == 4 or count < 10:
-                print(f"    {title}, {n + 1} of {count}: gap {gaps[-1]:.1f} ms, back after {through[-1]:.1f} ms", file=sys.stderr, flush=True)
+                print(f"    {title}, {n + 1} of {count}: gap {gaps[-1]:.1f} ms, back after {through[-1]:.1f} ms, then a gap of {gaps_back[-1]:.1f} ms", file=sys.stderr, flush=True)
     check.that(f"{title}: the flow went on without its monitor {count} times, and came back to it as often", len(through) == count)
     return {"way": title, "gap": percentiles(gaps), "told": percentiles(told), "lost": percentiles(lost), "through": percentiles(through),
             "gap_back": percentiles(gaps_back), "lost_back": percentiles(lost_back), "raw": {"gap": gaps, "through": through}}

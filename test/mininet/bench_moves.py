@@ -84,7 +84,7 @@ class Account:
         self.wait(lambda got: all(frames[-1][0] > now for frames in got), "the traffic does not come back")
 
     def close(self, copied, ends=()):
-        """Read what is under way; gaps and losses by direction, and how many frames were not at the monitor once.
+        """Read what is under way; gaps and losses by direction, and what was not at the monitor once.
 
         copied: they must have been. ends: numbers at which a sender began or ended.
         """
@@ -94,13 +94,15 @@ class Account:
         while copied and time.monotonic() < deadline and not all(self._seen[n] for frames in got.values() for _, n in frames):
             time.sleep(0.01)
             self.read()
-        out = {"uncopied": 0}
+        out = {"wrong": []}
         for direction, frames in got.items():
             numbers = {number for _, number in frames}
             out[direction] = {"gap": max(b[0] - a[0] for a, b in zip(frames, frames[1:])) / 1e6, "lost": lost(numbers, ends if direction == "out" else ()),
                               "arrived": len(numbers)}
             if copied:
-                out["uncopied"] += sum(self._seen[n] != 1 for n in numbers)
+                first = min(at for at, _ in frames)
+                out["wrong"] += [f"{direction}, number {number}, {(at - first) / 1e6:.1f} ms after the first: {self._seen[number]} times at the monitor"
+                                 for at, number in frames if self._seen[number] != 1]
         return out
 
 
@@ -126,10 +128,12 @@ def measure(w, check, count, kinds=("plug", "live"), variants=tuple(VARIANTS)):
             if n % 5 == 4 or count < 5:
                 print(f"    {kind}, {n + 1} of {count}: " + ", ".join(f"{v} {r[-1]['out']['gap']:.0f} and {r[-1]['in']['gap']:.0f} ms" for v, r in runs.items()),
                       file=sys.stderr, flush=True)
+        drops = w.lab.switch_drops()
         for variant, got in runs.items():
-            arrived, uncopied = sum(r[d]["arrived"] for r in got for d in ("out", "in")), sum(r["uncopied"] for r in got)
+            arrived, wrong = sum(r[d]["arrived"] for r in got for d in ("out", "in")), [f"move {n}: {text}" for n, r in enumerate(got) for text in r["wrong"]]
             check.that(f"{kind}, {variant}: traffic went on after {count} moves" if variant == "no tap"
-                       else f"{kind}, {variant}: each of {arrived} frames that arrived, through {count} moves, was at the monitor exactly once", not uncopied, uncopied)
+                       else f"{kind}, {variant}: each of {arrived} frames that arrived, through {count} moves, was at the monitor exactly once",
+                       not wrong, "\n".join([*wrong, f"frames lost before any switch, in all: {drops}"]))
         found += [{"kind": kind, "variant": v, "took": percentiles([r["took"] for r in got]),
                    **{f"{d}_{k}": percentiles([r[d][k] for r in got]) for d in ("out", "in") for k in ("gap", "lost")}, "runs": got} for v, got in runs.items()]
     return found

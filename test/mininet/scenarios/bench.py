@@ -21,8 +21,10 @@ def failover(w, check):
 
 
 def moves(w, check):
-    """One move of each kind under a redirect."""
-    found = bench_moves.measure(w, check, 1, variants=("redirect",))
+    """One move of each kind; that nothing escapes in a live one is the scenario moves' question."""
+    found = bench_moves.measure(w, check, 1, ("plug",), ("redirect",))
+    w.reset()
+    found += bench_moves.measure(w, check, 1, ("live",), ("no tap",))
     check.that("each has figures", len(found) == 2 and all(f[k]["p50"] > 0 for f in found for k in ("out_gap", "in_gap")), found)
 
 
