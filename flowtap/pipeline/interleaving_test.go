@@ -243,7 +243,7 @@ func (x transit) mixed() bool {
 				e := oracle{w}.entrance(m)
 				if w == x.before {
 					tags[m] = w.tags(m)
-				} else if tagged, known := tags[m]; known && tagged != w.tags(m) && t.Action == flowtap.Redirect {
+				} else if tagged, known := tags[m]; known && tagged != w.tags(m) && (t.Action == flowtap.Redirect || t.optioned()) {
 					return true
 				}
 				n := n
