@@ -70,13 +70,18 @@ func TestANodeOfTwoBridgesTaps(t *testing.T) {
 	// Counters are the tunnel bridge's.
 	require.NoError(t, l.ctl.ReadCounters(l.ctx(), "t1"))
 	require.EqualValues(t, 2, l.state("t1").Counters.MatchedPackets)
-	st := l.nodeStatus("n1")
 	flows, groups := 0, 0
 	for _, sw := range []*simswitch.Switch{l.sws[0], l.tuns[1]} {
 		f, g := sw.Set().Len()
 		flows, groups = flows+f, groups+g
 	}
-	require.Equal(t, topology.NodeStatus{State: topology.NodeConnected, Role: "master", Version: "3.1.0", TunnelPort: simswitch.TunnelPort, Flows: flows, Groups: groups}, st)
+	want := topology.NodeStatus{State: topology.NodeConnected, Role: "master", Version: "3.1.0", TunnelPort: simswitch.TunnelPort, Flows: flows, Groups: groups}
+	l.eventually(func() error { // a status is written after the change
+		if st := l.nodeStatus("n1"); st != want {
+			return fmt.Errorf("status %+v instead of %+v", st, want)
+		}
+		return nil
+	})
 	require.Empty(t, l.ctl.Unregistered())
 	// Ports come, go and lose their link on the port bridge.
 	l.sws[0].SetPortDown(5, true)

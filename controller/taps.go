@@ -78,7 +78,7 @@ func (p *planner) restateDue(upTo int64) {
 			continue
 		}
 		st := pipeline.State(p.world, id, r.status.State, health)
-		p.unmonitored(id, pipeline.PassesUnmonitored(p.world, id))
+		p.unmonitored(id, pipeline.PassesUnmonitored(p.world, id) != "")
 		p.c.counts.into(&st, r.num)
 		st.Revision = strconv.FormatInt(r.revision, 10)
 		if !st.Equal(r.status) {
@@ -88,7 +88,7 @@ func (p *planner) restateDue(upTo int64) {
 	}
 }
 
-// unmonitored counts the redirects that let their flow pass because their monitor is away.
+// unmonitored counts the redirects that let their flow, or a part of it, pass because a monitor is away.
 func (p *planner) unmonitored(tap string, passes bool) {
 	if delete(p.passing, tap); passes {
 		p.passing[tap] = true

@@ -9,19 +9,7 @@ type feature struct {
 }
 
 // notYet is every such feature, in the order in which a refusal names them.
-var notYet = []feature{
-	tapFeature("fail_mode", "open for a pool", func(t Tap) bool { return t.DstPool != "" && t.FailMode == FailOpen }),
-	tapFeature("truncate", "only 0, which is whole frames, for a pool", func(t Tap) bool { return t.DstPool != "" && t.Truncate != 0 }),
-	tapFeature("rate_limit", "no bound for a pool", func(t Tap) bool { return t.DstPool != "" && t.RateLimit != RateLimit{} }),
-	tapFeature("rewrite_dst_mac", "copies to a pool are exact", func(t Tap) bool { return t.DstPool != "" && t.RewriteDstMAC }),
-}
-
-func tapFeature(field, detail string, used func(Tap) bool) feature {
-	return feature{field, detail, func(spec any) bool {
-		t, ok := spec.(Tap)
-		return ok && used(t)
-	}}
-}
+var notYet []feature
 
 // NotYet gives a *topology.FieldError, whose detail begins with "not yet: ", for a Tap, topology.Port
 // or topology.Node that is valid and asks for what the switches do not carry out yet.

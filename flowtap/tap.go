@@ -57,7 +57,8 @@ type Tap struct {
 }
 
 // RateLimit bounds a contract's copies, in 1000 bits or in frames a second, not both; zero is no
-// bound. Copies beyond it are dropped and counted.
+// bound. Copies beyond it are dropped and counted. It is of the contract, and so of what any monitor gets by it:
+// all members of a copy pool get the same frames, those of a spread pool share the rate.
 type RateLimit struct {
 	KBPS int `json:"kbps"`
 	PPS  int `json:"pps"`

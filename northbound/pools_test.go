@@ -120,6 +120,33 @@ func TestTapsTowardsPools(t *testing.T) {
 	w.must(201, "POST", "/v1/taps", `{"src":"db","dst_pool":"all","action":"forward","truncate":64,"rate_limit":{"pps":10},"rewrite_dst_mac":true}`)
 }
 
+// What a tap may ask of a single monitor it may ask of a pool, without any refusal as not yet.
+func TestPoolsTakeOptions(t *testing.T) {
+	w := newWorld(t)
+	w.cloud()
+	w.must(201, "POST", "/v1/ports", `{"id":"ids2","kind":"monitor"}`)
+	w.must(201, "POST", "/v1/pools", `{"id":"copies","mode":"copy","members":[{"port":"ids1"}]}`)
+	w.must(201, "POST", "/v1/pools", `{"id":"spread","mode":"spread","members":[{"port":"ids2"}]}`)
+	for i, pool := range []string{"copies", "spread"} {
+		tap := w.must(201, "POST", "/v1/taps", fmt.Sprintf(`{"id":"to-%s","src":"web","dst_pool":%q,"action":"forward","match":"udp","priority":%d,"truncate":64,"rate_limit":{"pps":10},"rewrite_dst_mac":true}`, pool, pool, i))
+		require.Equal(t, 10.0, tap.at("rate_limit.pps"))
+		require.Equal(t, 64.0, tap.at("truncate"))
+	}
+	w.must(204, "DELETE", "/v1/taps/to-spread", "")
+	tap := w.must(201, "POST", "/v1/taps", `{"id":"open","src":"web","dst_pool":"spread","action":"redirect","priority":9,"fail_mode":"open"}`)
+	require.Equal(t, "open", tap.str("fail_mode"))
+	for body, field := range map[string]string{
+		`{"src":"web","dst_pool":"copies","action":"redirect","fail_mode":"open"}`:                  "dst_pool",
+		`{"src":"web","dst_pool":"spread","action":"forward","fail_mode":"open"}`:                   "fail_mode",
+		`{"src":"web","dst_pool":"copies","action":"forward","truncate":63}`:                        "truncate",
+		`{"src":"web","dst_pool":"spread","action":"redirect","priority":2,"rate_limit":{"pps":1}}`: "rate_limit",
+		`{"src":"web","dst_pool":"copies","action":"forward","rate_limit":{"kbps":4294967296}}`:     "rate_limit.kbps",
+		`{"src":"web","dst_pool":"spread","action":"redirect","priority":2,"rewrite_dst_mac":true}`: "rewrite_dst_mac",
+	} {
+		require.Equal(t, field, w.must(422, "POST", "/v1/taps", body).str("field"), body)
+	}
+}
+
 // A monitor without tags gets redirected frames of one network, by whatever way they come to it.
 func TestUntaggedMonitorsServeOneNetwork(t *testing.T) {
 	w := newWorld(t, everything)

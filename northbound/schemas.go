@@ -130,7 +130,7 @@ func poolFields() []field {
 
 func tapFields() []field {
 	rate := closed(doc{"kbps": numberSchema(0, flowtap.MaxRate), "pps": numberSchema(0, flowtap.MaxRate)})
-	rate["description"] = "At most so many copies, by one of the two; 0 is no bound."
+	rate["description"] = "At most so many copies, by one of the two, for any monitor; members of a spread pool share them; 0 is no bound."
 	return []field{
 		{name: "src", in: true, out: true, schema: textSchema("The port whose frames are tapped.")},
 		{name: "dst", schema: textSchema("The monitor's port; a tap has this or dst_pool.")},

@@ -13,7 +13,11 @@ func (d draws) change(l *lab) (did string, us []Unit) {
 	vms, mons := l.targets()
 	taps := l.w.Taps()
 	nodes := len(l.w.Nodes())
-	switch d.n(10) {
+	switch d.n(11) {
+	case 10:
+		if nodes > 0 {
+			did, us = "hear of a tunnel", d.tunnel(l)
+		}
 	case 9:
 		id := one(d, pools...)
 		did, us = "put pool "+id, d.putPool(l, id)

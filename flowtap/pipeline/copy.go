@@ -72,6 +72,29 @@ func (w *World) satisfies(destination string) []uint32 {
 	return []uint32{whole, same}
 }
 
+// satisfiesAll gives the labels, in RegSeenBy, of what makes a copy for a destination needless because all members of
+// a copy pool, of which its monitor is one, have it.
+func (w *World) satisfiesAll(c *Pool, destination string) []uint32 {
+	form := strings.TrimPrefix(destination, monitorOf(destination))
+	whole, same := w.labels[PoolLabel(c.ID)], w.labels[PoolLabel(c.ID)+form]
+	if whole == same || same == 0 {
+		return []uint32{whole}
+	}
+	return []uint32{whole, same}
+}
+
+// stagesOf gives the stages of flooding that a contract's monitors are in.
+func (w *World) stagesOf(t *Tap) (stages []string) {
+	for _, m := range w.monitorsOf(t) {
+		stage := destination(m, t.form())
+		if t.limited() {
+			stage += limitedSuffix
+		}
+		stages = append(stages, stage)
+	}
+	return stages
+}
+
 // compareStages puts a monitor's whole copies first, then form by form, limited ones last, so
 // that what was copied last (RegCopied) is what may satisfy the next.
 func (w *World) compareStages(a, b string) int {
@@ -88,17 +111,41 @@ func (w *World) compareStages(a, b string) int {
 	return slices.CompareFunc(ka[:], kb[:], cmp.Compare[uint32])
 }
 
-// copyFor gives the actions by which a frame is copied for a contract that leads to a monitor. What they
-// change is undone after them.
-func (b *builder) copyFor(t *Tap) []openflow.Action {
-	network, toMonitor := b.w.networkOf(t), openflow.ApplyGroup{ID: copyGroup(b.w.labels[MonitorLabel(t.dest)])}
-	switch {
-	case t.limited():
-		return apart(set(RegLimited, t.Num), openflow.Resubmit{Port: openflow.PortInPort, Table: TableLimit})
-	case t.Truncate != 0:
-		return apart(b.tagged(network, t.Dst, false, toMonitor)...)
+// copyFor gives the actions by which a frame is copied for a contract that leads to a monitor, or for one of
+// the monitors of its pool. What they change is undone after them.
+func (b *builder) copyFor(t *Tap, monitor string) []openflow.Action {
+	if t.limited() {
+		return b.withinRate(t, b.w.labels[MonitorLabel(monitor)])
 	}
-	return b.tagged(network, t.Dst, true, toMonitor)
+	return b.copyInForm(b.w.networkOf(t), monitor, t.form())
+}
+
+// copyInForm copies a frame of a network in a form.
+func (b *builder) copyInForm(network, monitor string, f form) []openflow.Action {
+	toMonitor := openflow.ApplyGroup{ID: copyGroup(b.w.labels[MonitorLabel(destination(monitor, f))])}
+	if f.cut != 0 {
+		return apart(b.tagged(network, monitor, false, toMonitor)...)
+	}
+	return b.tagged(network, monitor, true, toMonitor)
+}
+
+// withinRate has table limit copy to whom a label stands for: the monitor, or all members of the copy pool.
+func (b *builder) withinRate(t *Tap, label uint32) []openflow.Action {
+	actions := []openflow.Action{set(RegLimited, t.Num), openflow.Resubmit{Port: openflow.PortInPort, Table: TableLimit}}
+	if t.DstPool != "" {
+		actions = slices.Insert(actions, 1, set(RegPool, label))
+	}
+	return apart(actions...)
+}
+
+// copiesTo gives the members of a copy pool to which a contract can copy in its form.
+func (b *builder) copiesTo(t *Tap) (monitors []string) {
+	for _, m := range b.w.monitorsOf(t) {
+		if b.w.numbered(b.w.networkOf(t), m) && b.w.labels[MonitorLabel(destination(m, t.form()))] != 0 {
+			monitors = append(monitors, m)
+		}
+	}
+	return monitors
 }
 
 // apart has actions executed apart from all others in the datapath: so a meter drops the copy and
@@ -121,8 +168,34 @@ func (b *builder) limit(t *Tap) {
 		m.Bands[0].Rate = uint32(t.RateLimit.KBPS)
 	}
 	b.meters = append(b.meters, m)
-	b.flow(openflow.Flow{Table: TableLimit, Priority: prioClassify, Cookie: Cookie(KindLimit, t.Num), Match: match(reg(RegLimited, t.Num)),
-		Meter: m.ID, Apply: b.tagged(b.w.networkOf(t), t.Dst, false, openflow.ApplyGroup{ID: copyGroup(b.w.labels[MonitorLabel(t.dest)])})})
+	add := func(priority uint16, actions []openflow.Action, fields ...openflow.MatchField) {
+		b.flow(openflow.Flow{Table: TableLimit, Priority: priority, Cookie: Cookie(KindLimit, t.Num), Match: match(append(fields, reg(RegLimited, t.Num))...),
+			Meter: m.ID, Apply: actions})
+	}
+	network := b.w.networkOf(t)
+	if t.DstPool == "" {
+		add(prioClassify, b.tagged(network, t.Dst, false, openflow.ApplyGroup{ID: copyGroup(b.w.labels[MonitorLabel(t.dest)])}))
+		return
+	}
+	var all []openflow.Action
+	for _, monitor := range b.copiesTo(t) {
+		copies := b.copyInForm(network, monitor, t.form())
+		all = append(all, copies...)
+		add(prioClassify, copies, reg(RegPool, b.w.labels[MonitorLabel(monitor)]))
+	}
+	if b.w.spreadOf(t) != nil {
+		return
+	}
+	// What is not flooded passes the meter once, for all members that have not had it.
+	pool := reg(RegPool, b.w.labels[PoolLabel(t.DstPool)])
+	add(prioClassify, all, pool)
+	for _, s := range b.seen(t) {
+		var rest []openflow.Action
+		for _, monitor := range s.rest {
+			rest = append(rest, b.copyInForm(network, monitor, t.form())...)
+		}
+		add(prioClassify+1, rest, pool, seenBy(s.label))
+	}
 }
 
 // forms makes the ways to a monitor of copies that are not the frame itself: for each form a group,
@@ -156,7 +229,7 @@ func (b *builder) forms(p *Port, here openflow.PortNo, label uint32) {
 // formsFrom gives the forms in which frames on a node may have to be copied to a monitor.
 func (w *World) formsFrom(node, monitor string) (fs []form) {
 	for at := range w.forms[monitor] {
-		if !slices.Contains(fs, at.form) && w.here(at.network, node) {
+		if at.form != (form{}) && !slices.Contains(fs, at.form) && w.here(at.network, node) {
 			fs = append(fs, at.form)
 		}
 	}

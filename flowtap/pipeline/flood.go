@@ -127,7 +127,9 @@ func (b *builder) floodProgram(id string, network uint32) []openflow.Action {
 			b.floodFlow(floodSkip, Cookie(KindNetwork, network), nil, network, number, 0, reg(RegCopied, label))
 		}
 		for _, c := range b.w.copyPoolsOf(monitorOf(name)) {
-			b.floodFlow(floodSkip, Cookie(KindNetwork, network), nil, network, number, 0, seenBy(b.w.labels[PoolLabel(c.ID)]))
+			for _, label := range b.w.satisfiesAll(c, strings.TrimSuffix(name, limitedSuffix)) {
+				b.floodFlow(floodSkip, Cookie(KindNetwork, network), nil, network, number, 0, seenBy(label))
+			}
 		}
 		lookup := func(target uint32) {
 			program = append(program, set(RegTarget, target), openflow.Resubmit{Port: openflow.PortInPort, Table: TableFlood})
@@ -168,20 +170,19 @@ func (b *builder) stages(f *flood) (names []string) {
 	return names
 }
 
-// copyOf copies to a stage's monitor for a contract that may lead elsewhere, too, and notes it.
-func (b *builder) copyOf(network, monitor string) []openflow.Action {
-	return append(b.copyTo(network, monitor), set(RegCopied, b.w.labels[MonitorLabel(monitor)]))
-}
-
-// copyIn copies for a contract in a stage of flooding, and notes it where it counts.
-func (b *builder) copyIn(t *Tap, stage, network string) []openflow.Action {
-	switch {
-	case t.DstPool != "":
-		return b.copyOf(network, stage)
-	case t.limited():
-		return b.copies(t)
+// copyIn copies for a contract in a stage of flooding, if its spread pool chooses the stage's monitor, and notes it
+// where it counts.
+func (b *builder) copyIn(t *Tap, stage string) []openflow.Action {
+	monitor := monitorOf(stage)
+	if pool := b.w.spreadOf(t); pool != nil && t.limited() {
+		return apart(append([]openflow.Action{set(RegLimited, t.Num)}, b.choose(pool)...)...)
+	} else if pool != nil {
+		return b.choose(pool)
 	}
-	return append(b.copies(t), set(RegCopied, b.w.labelOf(t.dest)))
+	if t.limited() {
+		return b.copyFor(t, monitor)
+	}
+	return append(b.copyFor(t, monitor), set(RegCopied, b.w.labels[MonitorLabel(destination(monitor, t.form()))]))
 }
 
 // floodCube is the flow of one match that is decided for all its targets together.
@@ -209,13 +210,13 @@ func (b *builder) floodCube(r cubeRef) {
 	if first == nil {
 		return
 	}
-	actions, target := b.copyIn(first, r.stage, r.network), int64(-1)
+	actions, target := b.copyIn(first, r.stage), int64(-1)
 	if c.pool != "" {
 		pool := b.w.labels[PoolLabel(c.pool)]
 		if pool == 0 {
 			return
 		}
-		actions, target = b.choose(b.w.pools[c.pool]), int64(lookupPool|pool)
+		target = int64(lookupPool | pool)
 	}
 	b.floodFlow(tapPriority(0), Cookie(KindTap, first.Num), actions, network, label, target, c.match...)
 }
@@ -249,10 +250,8 @@ func (b *builder) lone(p *Port, name string, network uint32) {
 			continue
 		}
 		kind, actions := KindTapFlood, []openflow.Action(nil)
-		if t.stage == name || t.DstPool != "" && b.w.leads(t, name) {
-			if kind, actions = KindTap, b.copyIn(t, name, p.Network); b.w.spreadOf(t) != nil {
-				actions = b.choose(b.w.spreadOf(t))
-			}
+		if slices.Contains(b.w.stagesOf(t), name) {
+			kind, actions = KindTap, b.copyIn(t, name)
 		}
 		for _, m := range b.flooded(p, t) {
 			b.floodFlow(tapPriority(t.Priority), Cookie(kind, t.Num), actions, network, stage, int64(p.Num), m...)

@@ -42,7 +42,7 @@ type hold struct {
 	cubes   map[cubeRef]*Tap
 	forced  []string // stages, once a contract
 	tapped  []string // monitors of enabled contracts, once a contract
-	forms   []formOf // of copies that are not the frame itself, once a contract
+	forms   []formOf // of copies that are not simply all frames, once a contract
 	seen    []string // destinations of those that surely copy sent frames
 	diverts []string // monitors of redirects, once a contract
 	opens   []string // monitors of those that fail open
@@ -51,7 +51,7 @@ type hold struct {
 // A formOf is copies of a form to a monitor.
 type formOf struct {
 	monitor string
-	form    form
+	at      formAt
 }
 
 // index enters a port's contracts.
@@ -72,22 +72,21 @@ func (w *World) index(p *Port) {
 		}
 		if w.redirects(t) {
 			h.diverts = append(h.diverts, monitors...)
-			if t.FailMode == flowtap.FailOpen && t.DstPool == "" {
-				h.opens = append(h.opens, t.Dst)
+			if t.FailMode == flowtap.FailOpen {
+				h.opens = append(h.opens, monitors...)
 			}
 		} else if t.Action != flowtap.Redirect && len(t.out) > 0 {
 			h.seen = append(h.seen, w.marks(t)...)
 		}
-		if f := t.form(); f != (form{}) {
-			h.forms = append(h.forms, formOf{t.Dst, f})
+		for _, m := range monitors {
+			if t.optioned() {
+				h.forms = append(h.forms, formOf{m, formAt{t.form(), t.limited(), p.Network}})
+			}
 		}
 		if len(t.in) == 0 || p.Status.Node == "" {
 			continue
 		}
-		stages := []string{t.stage}
-		if t.DstPool != "" {
-			stages = monitors
-		}
+		stages := w.stagesOf(t)
 		if special(t) || t.limited() || t.Priority < top && w.shadowed(t) {
 			h.forced = append(h.forced, stages...)
 			continue
@@ -125,7 +124,7 @@ func (w *World) enter(port string, h *hold, by int) {
 		count(w.tapped, m, h.network, by)
 	}
 	for _, f := range h.forms {
-		count(w.forms, f.monitor, formAt{f.form, h.network}, by)
+		count(w.forms, f.monitor, f.at, by)
 	}
 	for _, m := range h.seen {
 		count(w.seen, h.network, m, by)

@@ -78,6 +78,9 @@ func (d draws) world() *lab {
 	for range d.n(9) {
 		d.putTap(l)
 	}
+	for range one(d, 0, 0, 2, 4) {
+		d.tunnel(l)
+	}
 	l.number()
 	return l
 }
@@ -139,8 +142,17 @@ func (d draws) putMonitor(l *lab, id string) []Unit {
 	case 1:
 		st.LearnedMACs = []topology.MAC{monitorMAC(id)}
 	}
+	if d.chance(7) {
+		st = topology.Link(st, st.Node, true, func(string) bool { return true })
+	}
 	us := l.put(id, p, st)
 	return append(us, l.lawful()...)
+}
+
+// tunnel draws what is known of a tunnel.
+func (d draws) tunnel(l *lab) []Unit {
+	nodes := l.w.Nodes()
+	return l.w.PutTunnel(Tunnel{one(d, nodes...), one(d, nodes...)}, d.chance(60))
 }
 
 // lawful deletes contracts that the API would not allow: to a monitor whose entrance is for another
@@ -244,10 +256,9 @@ func (d draws) putTap(l *lab) []Unit {
 		t.Direction = flowtap.Both
 	}
 	if ids := l.w.Pools(); len(ids) > 0 && d.chance(45) {
-		t.Dst, t.DstPool, t.FailMode = "", one(d, ids...), flowtap.FailClosed
-		t.Truncate, t.RateLimit, t.RewriteDstMAC = 0, flowtap.RateLimit{}, false
+		t.Dst, t.DstPool = "", one(d, ids...)
 		if l.w.Pool(t.DstPool).Mode == topology.PoolCopy {
-			t.Action = flowtap.Forward
+			t.Action, t.FailMode = flowtap.Forward, flowtap.FailClosed
 		}
 	}
 	if !l.allowed(id, t) {

@@ -243,7 +243,7 @@ func (x transit) mixed() bool {
 				e := oracle{w}.entrance(m)
 				if w == x.before {
 					tags[m] = w.tags(m)
-				} else if tagged, known := tags[m]; known && tagged != w.tags(m) && t.Action == flowtap.Redirect {
+				} else if tagged, known := tags[m]; known && tagged != w.tags(m) && (t.Action == flowtap.Redirect || t.optioned()) {
 					return true
 				}
 				n := n
@@ -380,7 +380,7 @@ func (x transit) formed(port, network string, fr frame, got []byte) bool {
 			return true
 		}
 		for _, id := range w.Taps() {
-			if t := w.Tap(id); t.Dst == port && bytes.Equal(got, asSeenBy(w, port, network, fr, t.form())) {
+			if t := w.Tap(id); (oracle{w}).mayLead(t, port) && bytes.Equal(got, asSeenBy(w, port, network, fr, t.form())) {
 				return true
 			}
 		}
@@ -471,12 +471,17 @@ func (x transit) viewsWith(w *World, metadata uint64, dir flowtap.Direction, s s
 	return vs
 }
 
-// may says whether a contract on any member of a network leads to a monitor, before or after.
+// may says whether a contract on any member of a network leads to a monitor, before or after; a pool that a
+// contract of the one leads to may have the members of the other.
 func (x transit) may(network, monitor string) bool {
-	for _, w := range []*World{x.before, x.after} {
+	worlds := []*World{x.before, x.after}
+	for _, w := range worlds {
 		for _, id := range w.Taps() {
-			if t := w.Tap(id); (oracle{w}).mayLead(t, monitor) && t.Enabled && w.networkOf(t) == network {
-				return true
+			t := w.Tap(id)
+			for _, members := range worlds {
+				if (oracle{members}).mayLead(t, monitor) && t.Enabled && w.networkOf(t) == network {
+					return true
+				}
 			}
 		}
 	}

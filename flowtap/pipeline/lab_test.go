@@ -227,6 +227,9 @@ func describe(w *World) string {
 		}
 		b.WriteByte('\n')
 	}
+	for t := range w.dead {
+		fmt.Fprintf(&b, "tunnel %s to %s is dead\n", t.From, t.To)
+	}
 	for _, id := range w.Pools() {
 		fmt.Fprintf(&b, "pool %s: %s %v\n", id, w.Pool(id).Mode, w.Pool(id).Members)
 	}

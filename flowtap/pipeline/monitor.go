@@ -21,10 +21,8 @@ func (b *builder) monitor(p *Port) {
 	}
 	if b.w.copiesFrom(b.n.ID, p.ID) {
 		b.group(copyGroup(label), b.towards(p, here, label)...)
-		for _, network := range sortedKeys(b.w.opens[p.ID]) {
-			if via := b.w.labels[ViaLabel(network, p.ID)]; via != 0 && b.w.here(network, b.n.ID) && b.w.numbered(network, p.ID) {
-				b.bypasses(p, here, label, network, via)
-			}
+		for _, network := range b.opened(p) {
+			b.bypasses(p, here, label, network)
 		}
 		if b.w.spreads(p.ID) {
 			b.give(p, label)

@@ -312,16 +312,68 @@ func (o oracle) leadsTo(t *Tap, f frame) []string {
 	if t.DstPool == "" || p != nil && p.Mode == topology.PoolCopy {
 		return o.mayLeadTo(t)
 	}
-	var there []topology.PoolMember
+	var there, reached []topology.PoolMember
 	for _, m := range p.Members {
 		if port := o.w.Port(m.Port); port != nil && port.Status.Node != "" && !port.Status.LinkDown() {
-			there = append(there, m)
+			if there = append(there, m); o.reached(p, m.Port) {
+				reached = append(reached, m)
+			}
 		}
+	}
+	if len(reached) > 0 {
+		there = reached
 	}
 	if m := Slices(there)[sliceOf(f)]; m != "" {
 		return []string{m}
 	}
 	return nil
+}
+
+// reached: a member of a spread pool that has the slices of one that is not. Some other node with ports of the
+// pool's contracts' networks, if there is one, reaches it and is reached, and what is redirected to it comes back.
+func (o oracle) reached(p *Pool, member string) bool {
+	networks, nodes := map[string]bool{}, map[string]bool{}
+	enabled := func(f func(t *Tap, network string)) {
+		for _, id := range o.w.Taps() {
+			if t := o.w.Tap(id); t.Enabled && o.w.Port(t.Src) != nil {
+				f(t, o.w.Port(t.Src).Network)
+			}
+		}
+	}
+	enabled(func(t *Tap, network string) { networks[network] = networks[network] || t.DstPool == p.ID })
+	e, back := o.w.Port(o.entrance(member)), false
+	enabled(func(t *Tap, network string) {
+		back = back || networks[network] && o.w.redirects(t) && o.mayLead(t, member)
+	})
+	if back && (e == nil || e.Status.Node == "" || e.Status.LinkDown()) {
+		return false
+	}
+	for network, in := range networks {
+		for _, m := range o.members(network) {
+			for _, a := range m.Status.Attachments {
+				nodes[a.Node] = nodes[a.Node] || in && o.w.Node(a.Node) != nil && a.Node != o.w.Port(member).Status.Node
+			}
+		}
+	}
+	some := false
+	for node, other := range nodes {
+		some = some || other
+		if other && !o.w.dead[Tunnel{node, o.w.Port(member).Status.Node}] && !(back && o.w.dead[Tunnel{e.Status.Node, node}]) {
+			return true
+		}
+	}
+	return !some
+}
+
+// reaches says whether a monitor gets what a node sends it, and what it gives back comes there.
+func (o oracle) reaches(node, monitor string) bool {
+	m, e := o.w.Port(monitor), o.w.Port(o.entrance(monitor))
+	for _, p := range []*Port{m, e} {
+		if p == nil || p.Kind != topology.KindMonitor || p.Status.Node == "" || p.Status.LinkDown() {
+			return false
+		}
+	}
+	return !o.w.dead[Tunnel{node, m.Status.Node}] && !o.w.dead[Tunnel{e.Status.Node, node}]
 }
 
 // sliceOf is the slice of spread pools that the tests have a frame in.
@@ -386,21 +438,21 @@ func (o oracle) judge(p *Port, node string, f frame) verdict {
 // toMonitor has a monitor get the frame, if it is anywhere. A switch does not send a frame out of the
 // port that it came in by, as when a monitor's port is another one's entrance.
 func (j *journey) toMonitor(c copying, x pass, node string) {
-	if m := j.w.Port(c.monitor); j.reaches(c) && !(x.entrance == c.monitor && x.node == node && m.Status.Node == node) {
+	if m := j.w.Port(c.monitor); j.arrivesAt(c) && !(x.entrance == c.monitor && x.node == node && m.Status.Node == node) {
 		j.copies[c.copied()]++
 		j.held = append(j.held, c.monitor)
 	}
 }
 
-// reaches says whether a contract's copies get to its monitor.
-func (j *journey) reaches(c copying) bool {
+// arrivesAt says whether a contract's copies get to its monitor.
+func (j *journey) arrivesAt(c copying) bool {
 	m := j.w.Port(c.monitor)
 	known := m != nil && (!m.MAC.IsZero() || len(m.Status.LearnedMACs) > 0)
 	return m != nil && m.Status.Node != "" && c.RateLimit != aboveRate && (known || !c.RewriteDstMAC)
 }
 
 func (j *journey) mayBeCopied(c copying) {
-	if j.reaches(c) {
+	if j.arrivesAt(c) {
 		j.mayCopy[c.copied()]++
 		j.vague = j.vague || j.networkOf(j.entrance(c.monitor)) != ""
 	}
@@ -424,7 +476,7 @@ func (j *journey) sent(p *Port, node string) {
 	if t := j.governing(p, flowtap.Out, x.view); t != nil {
 		j.governs[governed{p.ID, flowtap.Out}] = t.leadsTo()
 		switch {
-		case j.lets(t):
+		case j.lets(t, node):
 		case t.Action == flowtap.Redirect:
 			for _, m := range j.leadsTo(t, j.f) {
 				j.toMonitor(copying{t, m}, x, node)
@@ -498,11 +550,11 @@ func (j *journey) deliver(x pass, to *Port) {
 	}
 	j.governs[governed{to.ID, flowtap.In}] = t.leadsTo()
 	ms := j.leadsTo(t, j.f)
-	if t.Action != flowtap.Redirect || slices.Contains(ms, x.via) || j.lets(t) && !x.had(copying{t, t.Dst}) {
+	if t.Action != flowtap.Redirect || slices.Contains(ms, x.via) || j.lets(t, to.Status.Node) && !slices.ContainsFunc(ms, func(m string) bool { return x.had(copying{t, m}) }) {
 		j.receivers[j.active(to)]++
 	}
 	for _, m := range ms {
-		if c := (copying{t, m}); x.via != m && !x.had(c) && !j.lets(t) { // of a redirect: else it has one already, and will give that back
+		if c := (copying{t, m}); x.via != m && !x.had(c) && !j.lets(t, to.Status.Node) { // of a redirect: else it has one already, and will give that back
 			j.toMonitor(c, x, to.Status.Node)
 		}
 	}
@@ -564,7 +616,7 @@ func (j *journey) flood(x pass) {
 			}
 			if !j.divertsIn(to) {
 				j.receivers[j.place(a)]++
-			} else if t := j.governing(to, flowtap.In, v); t == nil || t.Action != flowtap.Redirect || slices.Contains(j.leadsTo(t, j.f), x.via) || j.lets(t) {
+			} else if t := j.governing(to, flowtap.In, v); t == nil || t.Action != flowtap.Redirect || slices.Contains(j.leadsTo(t, j.f), x.via) || j.lets(t, a.Node) {
 				j.receivers[j.place(a)]++
 			}
 		}
@@ -613,18 +665,16 @@ func (j *journey) copyFlooded(x pass, due, maybe []copying) {
 	}
 }
 
-// lets reports whether a redirect lets its flow pass because its monitor, or where that gives frames
-// back, is nowhere.
-func (o oracle) lets(t *Tap) bool {
-	if t.Action != flowtap.Redirect || t.FailMode != flowtap.FailOpen || t.DstPool != "" {
+// lets reports whether a redirect lets a frame pass at a node because its monitor cannot be reached from there, or
+// no member of its pool serves.
+func (j *journey) lets(t *Tap, node string) bool {
+	if t.Action != flowtap.Redirect || t.FailMode != flowtap.FailOpen {
 		return false
 	}
-	for _, id := range []string{t.Dst, o.entrance(t.Dst)} {
-		if p := o.w.Port(id); p == nil || p.Kind != topology.KindMonitor || p.Status.Node == "" {
-			return true
-		}
+	for _, m := range j.leadsTo(t, j.f) {
+		return !j.reaches(node, m)
 	}
-	return false
+	return true
 }
 
 func (o oracle) divertsIn(p *Port) bool {

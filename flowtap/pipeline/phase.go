@@ -55,6 +55,13 @@ func Phases(c flowset.Changes) (p Plan) {
 			*into = append(*into, f)
 		}
 	}
+	// What is to lead no more to a limit that now leads elsewhere.
+	relimited := map[uint32]bool{}
+	for _, f := range slices.Concat(c.FlowModify, c.FlowReplace) {
+		if _, tap, _ := Ours(f.Cookie); f.Table == TableLimit {
+			relimited[tap] = true
+		}
+	}
 	gates := restated(c.FlowAdd)
 	for _, f := range c.FlowDelete {
 		phase := PhaseRest
@@ -62,7 +69,7 @@ func Phases(c flowset.Changes) (p Plan) {
 			p[PhaseFirst].FlowModify = append(p[PhaseFirst].FlowModify, unflooded)
 		}
 		switch gate := gates[flowset.KeyOf(&f)]; {
-		case anonymous(&f), f.Table == TableFlood, floods(&f):
+		case anonymous(&f), f.Table == TableFlood, floods(&f), relimited[ofContract(&f)]:
 			phase = PhaseFirst
 		case gate && (receives(&f) || inTransit(&f)):
 			phase = PhaseReady // with its restatement
@@ -77,7 +84,7 @@ func Phases(c flowset.Changes) (p Plan) {
 // phaseOf gives the phase of a flow that is added, or changed.
 func phaseOf(f *openflow.Flow, added bool) int {
 	switch {
-	case f.Table == TableFlood, floods(f), chooses(f):
+	case f.Table == TableFlood, floods(f), chooses(f), !added && f.Table == TableLimit:
 		return PhaseFirst
 	case added && (receives(f) || shapes(f)), comesBack(f) && !(added && anonymous(f)):
 		return PhaseReady
@@ -159,6 +166,14 @@ func receives(f *openflow.Flow) bool {
 // chooses tells the flows of spread pools: contracts of the first phase lead there, and the stages of flood
 // programs change with the members that are chosen.
 func chooses(f *openflow.Flow) bool { return f.Table == TableSlice || f.Table == TableGive }
+
+// ofContract gives the number of the tap whose frames a flow of tap-out or tap-in copies; zero of others.
+func ofContract(f *openflow.Flow) uint32 {
+	if kind, tap, _ := Ours(f.Cookie); kind == KindTap && (f.Table == TableTapOut || f.Table == TableTapIn) {
+		return tap
+	}
+	return 0
+}
 
 // shapes tells flows that copies of contracts are led to on their way to the monitor.
 func shapes(f *openflow.Flow) bool { return f.Table == TableLimit || f.Table == TableCut }

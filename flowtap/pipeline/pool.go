@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -142,7 +143,7 @@ func (w *World) DeletePool(id string) []Unit {
 		return nil
 	}
 	us := w.changePool(id, nil)
-	delete(w.missing, PoolLabel(id))
+	maps.DeleteFunc(w.missing, func(key string, _ bool) bool { return monitorOf(key) == PoolLabel(id) })
 	return us
 }
 
@@ -223,6 +224,7 @@ func (w *World) unitsOfPool(id string) []Unit {
 // with a link, and for which all labels have numbers under which their frames travel. It is the same for all nodes, so that all
 // choose the same one.
 func (w *World) serving(p *Pool) (ms []topology.PoolMember) {
+	var reached []topology.PoolMember
 	for _, m := range p.Members {
 		port := w.ports[m.Port]
 		if port == nil || port.Status.Node == "" || w.labels[MonitorLabel(m.Port)] == 0 {
@@ -232,10 +234,20 @@ func (w *World) serving(p *Pool) (ms []topology.PoolMember) {
 		for n := range w.tapped[PoolLabel(p.ID)] {
 			ready = ready && w.numbered(n, m.Port) && (w.seen[n][m.Port] == 0 || w.labels[SeenLabel(n, m.Port)] != 0) &&
 				(len(w.diverted[n][m.Port]) == 0 || w.labels[ViaLabel(n, m.Port)] != 0)
+			for at := range w.forms[m.Port] {
+				d := destination(m.Port, at.form)
+				ready = ready && (at.network != n || w.labels[MonitorLabel(d)] != 0 && (w.seen[n][d] == 0 || w.labels[SeenLabel(n, d)] != 0))
+			}
 		}
-		if ready {
-			ms = append(ms, m)
+		if !ready {
+			continue
 		}
+		if ms = append(ms, m); p.Mode == topology.PoolSpread && w.reached(p, port) {
+			reached = append(reached, m)
+		}
+	}
+	if len(reached) > 0 {
+		return reached
 	}
 	return ms
 }
@@ -282,31 +294,29 @@ func (b *builder) pool(p *Pool) {
 type seenShare struct {
 	label uint32
 	kind  Kind
-	rest  []openflow.Action
+	rest  []string // monitors
 }
 
 // seen says, of a contract that copies to a monitor or a copy pool, what frames may be marked with that
-// its monitors have had, and who has not.
+// its monitors have had, whole or in the same form, and who has not.
 func (b *builder) seen(t *Tap) (ss []seenShare) {
 	had := map[uint32][]string{} // monitors, by label
-	monitors := b.w.monitorsOf(t)
-	for _, m := range monitors {
-		had[b.w.labels[MonitorLabel(m)]] = []string{m}
-		for _, c := range b.w.copyPoolsOf(m) {
-			had[b.w.labels[PoolLabel(c.ID)]] = c.monitors()
+	for _, m := range b.w.monitorsOf(t) {
+		for _, f := range []form{{}, t.form()} {
+			had[b.w.labels[MonitorLabel(destination(m, f))]] = []string{m}
+			for _, c := range b.w.copyPoolsOf(m) {
+				had[b.w.labelOf(destination(PoolLabel(c.ID), f))] = c.monitors()
+			}
 		}
-	}
-	if t.DstPool == "" { // a copy of the same form
-		had[b.w.labelOf(t.dest)] = monitors
 	}
 	for label, who := range had {
 		if label == 0 {
 			continue
 		}
 		s := seenShare{label: label, kind: KindTapSeen}
-		for _, m := range monitors {
-			if b.w.numbered(b.w.networkOf(t), m) && !slices.Contains(who, m) {
-				s.kind, s.rest = KindTap, append(s.rest, b.copyTo(b.w.networkOf(t), m)...)
+		for _, m := range b.copiesTo(t) {
+			if !slices.Contains(who, m) {
+				s.kind, s.rest = KindTap, append(s.rest, m)
 			}
 		}
 		ss = append(ss, s)
@@ -315,17 +325,34 @@ func (b *builder) seen(t *Tap) (ss []seenShare) {
 }
 
 // copies gives the actions by which a contract copies to its monitor, or to all members of its copy pool:
-// by the pool's group, and to members that want a tag one by one.
+// by the pool's group, and to members that want a tag, or copies of another form, one by one.
 func (b *builder) copies(t *Tap) []openflow.Action {
 	network := b.w.networkOf(t)
 	if t.DstPool == "" {
-		return b.copyFor(t)
+		return b.copyFor(t, t.Dst)
+	}
+	if t.optioned() {
+		return b.copiesOf(t, b.copiesTo(t))
 	}
 	actions := []openflow.Action{openflow.ApplyGroup{ID: copyGroup(b.w.labelOf(t.leadsTo()))}}
 	for _, m := range b.w.monitorsOf(t) {
 		if b.w.tags(m) && b.w.numbered(network, m) {
 			actions = append(actions, b.copyTo(network, m)...)
 		}
+	}
+	return actions
+}
+
+// copiesOf gives the actions by which a contract copies what is not flooded to some of its monitors.
+func (b *builder) copiesOf(t *Tap, monitors []string) (actions []openflow.Action) {
+	switch {
+	case len(monitors) == 0:
+		return nil
+	case t.limited() && t.DstPool != "":
+		return b.withinRate(t, b.w.labels[PoolLabel(t.DstPool)]) // which knows what the frame is marked with
+	}
+	for _, m := range monitors {
+		actions = append(actions, b.copyFor(t, m)...)
 	}
 	return actions
 }

@@ -237,12 +237,12 @@ func (b *builder) floodedTo(p *Port, here openflow.PortNo) {
 			b.once(openflow.Flow{Table: TableTapIn, Priority: bandFlooded + priority, Cookie: cookie, Match: m, Apply: actions, Goto: next})
 		}
 	}
-	passes := func(priority uint16, kind Kind, t *Tap, fields []openflow.MatchField, more ...openflow.MatchField) {
+	passes := func(priority uint16, kind Kind, t *Tap, how uint32, fields []openflow.MatchField, more ...openflow.MatchField) {
 		pool := b.w.spreadOf(t)
 		if pool == nil {
 			add(priority, Cookie(kind, t.Num), TableOutput, nil, fields, more...)
 		} else if m, ok := conjunction(fields, append(more, out)); ok {
-			b.once(openflow.Flow{Table: TableTapIn, Priority: bandFlooded + priority, Cookie: Cookie(kind, t.Num), Match: m, Apply: b.spread(pool, howPass)})
+			b.once(openflow.Flow{Table: TableTapIn, Priority: bandFlooded + priority, Cookie: Cookie(kind, t.Num), Match: m, Apply: b.spread(pool, how)})
 		}
 	}
 	flooded, returned := reg(RegOrigin, originFlooded), reg(RegOrigin, originReturned)
@@ -263,9 +263,13 @@ func (b *builder) floodedTo(p *Port, here openflow.PortNo) {
 		priority := tapPriority(t.Priority)
 		for _, fields := range b.floodedFrom(p, t.in) {
 			if b.w.diverts(t) {
+				how := uint32(howPass)
+				if t.FailMode == flowtap.FailOpen {
+					how = howOpenFlooded
+				}
 				for _, m := range b.w.monitorsOf(t) {
 					if via, ok := vias[m]; ok {
-						passes(priority+1, KindTapSeen, t, fields, flooded, via)
+						passes(priority+1, KindTapSeen, t, how, fields, flooded, via)
 					}
 				}
 				add(priority, Cookie(KindDivert, t.Num), 0, b.away(t, passFlooded), fields, flooded)
@@ -277,7 +281,7 @@ func (b *builder) floodedTo(p *Port, here openflow.PortNo) {
 			mine := t.Action == flowtap.Redirect && b.w.leads(t, monitor)
 			for _, fields := range b.floodedFrom(p, withoutTunnel(t.in, mine)) {
 				if mine {
-					passes(priority, KindReturn, t, fields, returned, via)
+					passes(priority, KindReturn, t, howPass, fields, returned, via)
 				} else {
 					add(priority, Cookie(KindDivert, t.Num), 0, nil, fields, returned, via)
 				}

@@ -29,6 +29,9 @@ func snapshot(w *World) *World {
 	for _, id := range w.Taps() {
 		c.PutTap(id, w.Tap(id).Num, w.Tap(id).Tap)
 	}
+	for t := range w.dead {
+		c.PutTunnel(t, true)
+	}
 	for key, n := range w.labels {
 		c.PutLabel(key, n)
 	}

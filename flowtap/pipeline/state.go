@@ -196,9 +196,9 @@ func State(w *World, id string, was string, h Health) flowtap.TapStatus {
 	}
 	var partly bool
 	st.Reason, partly = w.obstacle(t, src, h)
-	switch {
-	case PassesUnmonitored(w, id):
-		st.State, st.Reason = flowtap.TapDegraded, fmt.Sprintf("monitor %s cannot be reached; the flow passes unmonitored, since fail_mode is open", t.Dst)
+	switch passes := PassesUnmonitored(w, id); {
+	case passes != "":
+		st.State, st.Reason = flowtap.TapDegraded, passes
 	case st.Reason == "":
 		st.State = flowtap.TapActive
 	case partly && !strings.HasPrefix(st.Reason, Applying):
@@ -296,7 +296,7 @@ func (w *World) obstacleTo(t *Tap, monitor string, h Health) string {
 	if _, known := addressOf(w.ports[monitor]); t.RewriteDstMAC && !known {
 		return fmt.Sprintf("monitor %s declares no mac, and has sent no frame to learn it from", monitor)
 	}
-	if n := w.nodes[w.ports[monitor].Status.Node]; n != nil && n.Split() && t.Truncate != 0 && w.labelOf(t.dest) >= cutLabels && slices.Contains(w.nodesOfTap(t), n.ID) {
+	if n := w.nodes[w.ports[monitor].Status.Node]; n != nil && n.Split() && t.Truncate != 0 && w.labels[MonitorLabel(destination(monitor, t.form()))] >= cutLabels && slices.Contains(w.nodesOfTap(t), n.ID) {
 		return fmt.Sprintf("node %s of monitor %s has two bridges and cannot cut copies of its own ports' frames under a label above %d; whole ones it can make", n.ID, monitor, cutLabels-1)
 	}
 	for _, n := range w.nodesOfMonitor(monitor) {

@@ -117,10 +117,10 @@ var Tables = []Table{
 		Next: []openflow.TableID{TableOutput}, Resubmits: []openflow.TableID{TableOutput, TableSpread, TableLimit, TableCut}, Miss: "output"},
 	{ID: TableEncap, Name: "encap", Context: []openflow.Field{RegNetwork, RegSeenBy, RegSender, RegOrigin}, Miss: "drop"},
 	{ID: TableSpread, Name: "spread", Next: []openflow.TableID{TableSlice}},
-	{ID: TableLimit, Name: "limit", Context: []openflow.Field{RegLimited}, Resubmits: []openflow.TableID{TableCut, TableOutput}, Miss: "drop"},
+	{ID: TableLimit, Name: "limit", Context: []openflow.Field{RegLimited, RegPool, RegSeenBy}, Resubmits: []openflow.TableID{TableCut, TableOutput}, Miss: "drop"},
 	{ID: TableSlice, Name: "slice", Context: []openflow.Field{RegPool}, Next: []openflow.TableID{TableGive}, Miss: "give to nobody"},
 	{ID: TableCut, Name: "cut", Context: []openflow.Field{RegDeliver}, Miss: "drop"},
-	{ID: TableGive, Name: "give", Context: []openflow.Field{RegPool, RegHow, RegSeenBy, RegNetwork}, Resubmits: []openflow.TableID{TableForward, TableOutput}, Miss: "nothing"},
+	{ID: TableGive, Name: "give", Context: []openflow.Field{RegPool, RegHow, RegSeenBy, RegNetwork}, Resubmits: []openflow.TableID{TableForward, TableOutput, TableLimit, TableCut}, Miss: "nothing"},
 	{ID: TableDeliver, Name: "deliver", Context: []openflow.Field{RegDeliver}, Resubmits: []openflow.TableID{TableOutput}, Miss: "drop"},
 	{ID: TableOutput, Name: "output", Context: []openflow.Field{RegOut, RegSender, openflow.FieldInPort, openflow.FieldEthSrc}, Miss: "drop"},
 }

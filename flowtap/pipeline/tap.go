@@ -29,7 +29,7 @@ func (b *builder) tap(t *Tap) {
 		return
 	}
 	toMonitor := b.copies(t)
-	if marked := b.w.labels[SeenLabel(p.Network, t.dest)] != 0; marked || t.limited() {
+	if marked := label != 0 && b.w.labels[SeenLabel(p.Network, t.dest)] != 0; marked || t.limited() {
 		actions := toMonitor
 		if !t.limited() {
 			actions = append(slices.Clone(toMonitor), set(RegSeenBy, label))
@@ -45,7 +45,7 @@ func (b *builder) tap(t *Tap) {
 		for _, m := range b.received(p, here, c) {
 			for _, s := range b.seen(t) {
 				if seen, ok := conjunction(m, []openflow.MatchField{seenBy(s.label)}); ok {
-					b.flow(openflow.Flow{Table: TableTapIn, Priority: tapPriority(t.Priority) + 1, Cookie: Cookie(s.kind, t.Num), Match: seen, Apply: s.rest, Goto: TableOutput})
+					b.flow(openflow.Flow{Table: TableTapIn, Priority: tapPriority(t.Priority) + 1, Cookie: Cookie(s.kind, t.Num), Match: seen, Apply: b.copiesOf(t, s.rest), Goto: TableOutput})
 				}
 			}
 			b.flow(openflow.Flow{Table: TableTapIn, Priority: tapPriority(t.Priority), Cookie: Cookie(KindTap, t.Num), Match: m,

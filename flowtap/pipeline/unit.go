@@ -94,6 +94,11 @@ func (w *World) unitsOfOne(p *Port) []Unit {
 		us = append(us, Unit{UnitNetwork, p.Network})
 		us = append(us, w.unitsOfFlood(p)...)
 		us = append(us, w.unitsOfAnonymous(p.Network)...)
+		for id := range w.pools {
+			if len(w.dead) > 0 && w.tapped[PoolLabel(id)][p.Network] > 0 { // from where its members are reached
+				us = append(us, Unit{UnitPool, id})
+			}
+		}
 	} else {
 		us = append(us, w.unitsOfTransit(p.ID)...)
 		for monitor := range w.arms[p.ID] {
@@ -220,7 +225,7 @@ func (w *World) unitsOfLabel(key string) []Unit {
 		}
 		return us
 	case "pool":
-		return w.unitsOfPool(rest)
+		return w.unitsOfPool(monitorOf(rest))
 	case "via":
 		network, monitor, _ := strings.Cut(rest, "/")
 		us := append(w.unitsOfTransit(monitor), w.unitsOfNetwork(network)...)

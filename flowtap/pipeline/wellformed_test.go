@@ -180,7 +180,7 @@ func bands(f openflow.Flow) error {
 		TableComeback: {prioClassify, prioMiss}, TableReturn: {prioKnown, prioToSelf, prioMiss}, TableReturnIn: {prioAccepted, prioKnown, prioMiss},
 		TableAnswer: {prioAccepted, prioMiss},
 		TableSpread: {prioMiss}, TableSlice: {prioClassify, prioMiss}, TableGive: {giveSeen, giveTo, prioMiss},
-		TableLimit: {prioClassify}, TableCut: {prioClassify}, TableDeliver: {prioClassify}, TableOutput: {prioClassify, prioMiss},
+		TableLimit: {prioClassify, prioClassify + 1}, TableCut: {prioClassify}, TableDeliver: {prioClassify}, TableOutput: {prioClassify, prioMiss},
 	}[f.Table]
 	switch {
 	case contract && f.Table == TableReturnIn && (f.Priority == prioReturnMC || f.Priority == prioReturnUC):

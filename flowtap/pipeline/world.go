@@ -36,7 +36,7 @@ type World struct {
 	floods     map[string]*flood                    // by network
 	seen       map[string]map[string]int            // contracts on sent frames, by network and destination or copy pool
 	tapped     map[string]map[string]int            // contracts, by monitor or pool, and network
-	forms      map[string]map[formAt]int            // contracts whose copies are not the frame itself, by monitor
+	forms      map[string]map[formAt]int            // contracts whose copies are not simply all frames, by monitor
 	arms       map[string]map[string]bool           // monitors, by the port they give frames back by
 	diverted   map[string]map[string]map[string]int // redirects, by network, monitor and target
 	divertedTo map[string]map[string]int            // redirects, by monitor and network
@@ -55,6 +55,7 @@ type (
 	presence struct{ network, node string }
 	formAt   struct {
 		form    form
+		limited bool
 		network string
 	}
 	address struct {
@@ -333,7 +334,7 @@ func (w *World) withTarget(t *Tap, change func()) (units []Unit) {
 	units = append(w.unitsOfTap(t), w.unitsOfFlood(p)...)
 	monitors := w.monitorsOf(t)
 	seen, diverted, transit := map[string]bool{}, map[string]bool{}, map[string][]Unit{}
-	for _, d := range append(monitors, t.leadsTo(), t.dest) {
+	for _, d := range slices.Concat(monitors, w.marks(t), []string{t.leadsTo(), t.dest}) {
 		seen[d], diverted[d], transit[d] = w.seen[p.Network][d] > 0, len(w.diverted[p.Network][d]) > 0, w.unitsOfTransit(d)
 	}
 	w.unindex(p.ID)
@@ -348,7 +349,7 @@ func (w *World) withTarget(t *Tap, change func()) (units []Unit) {
 			units = append(append(units, transit[d]...), w.unitsOfTransit(d)...)
 		}
 		if is != seen[d] || diverts != diverted[d] {
-			for pool := range w.poolsOf[d] {
+			for pool := range w.poolsOf[monitorOf(d)] {
 				units = append(units, Unit{UnitPool, pool})
 			}
 		}
@@ -383,8 +384,10 @@ func (w *World) crowds(ports ...*Port) func() []Unit {
 // and for the destination's own.
 func (w *World) needSeen(t *Tap) {
 	p := w.ports[t.Src]
-	if t.Enabled && t.dest != t.leadsTo() {
-		w.need(MonitorLabel(t.dest))
+	for _, m := range w.monitorsOf(t) {
+		if f := t.form(); t.Enabled && f != (form{}) {
+			w.need(MonitorLabel(destination(m, f)))
+		}
 	}
 	switch {
 	case p == nil || !t.Enabled:
@@ -395,7 +398,9 @@ func (w *World) needSeen(t *Tap) {
 		}
 	case len(t.out) > 0:
 		for _, d := range w.marks(t) {
-			w.need(SeenLabel(p.Network, d))
+			if w.need(SeenLabel(p.Network, d)); w.poolOf(t) != nil && d == t.dest {
+				w.need(d)
+			}
 		}
 	}
 	if slices.ContainsFunc(w.monitorsOf(t), w.tags) {
@@ -404,13 +409,13 @@ func (w *World) needSeen(t *Tap) {
 }
 
 // marks gives what frames that a contract copies where they are sent may be marked with: its
-// monitor, its copy pool, or a member of its spread pool.
+// monitor, its copy pool, or a member of its spread pool, and the form.
 func (w *World) marks(t *Tap) []string {
-	if w.spreadOf(t) != nil {
-		return w.monitorsOf(t)
-	}
 	if t.limited() {
 		return nil
+	}
+	if w.spreadOf(t) != nil {
+		return w.stagesOf(t)
 	}
 	return []string{t.dest}
 }
@@ -418,10 +423,7 @@ func (w *World) marks(t *Tap) []string {
 // newTap resolves a contract into cubes.
 func newTap(id string, num uint32, tap flowtap.Tap) *Tap {
 	t := &Tap{ID: id, Num: num, Tap: tap, out: tap.Cubes(flowtap.Out), in: tap.Cubes(flowtap.In)}
-	t.dest = t.leadsTo()
-	if t.DstPool == "" {
-		t.dest = destination(t.Dst, t.form())
-	}
+	t.dest = destination(t.leadsTo(), t.form())
 	if t.stage = t.dest; t.limited() {
 		t.stage += limitedSuffix
 	}

@@ -22,7 +22,7 @@ sys.path.insert(0, HERE)
 sys.dont_write_bytecode = True  # under sudo it would leave root's files in the checkout
 
 import pool  # noqa: E402
-from scenarios import IN_EVERY_LAYOUT, LONG, NAMES, OVER_EVERY_TUNNEL, UPCOMING, UPCOMING_STORIES  # noqa: E402
+from scenarios import IN_EVERY_LAYOUT, LONG, NAMES, OVER_EVERY_TUNNEL, WHEN_NAMED  # noqa: E402
 
 TUNNELS = ("geneve", "vxlan", "gre")
 LAYOUTS = ("one-bridge", "two-bridge")
@@ -45,8 +45,8 @@ def arguments():
     parser.add_argument("--keep", action="store_true", help="afterwards, or at the first failed scenario, leave the lab up until Ctrl-C")
     args = parser.parse_args()
     for name in args.scenarios:
-        if name.partition(".")[0] not in NAMES + UPCOMING:
-            parser.error(f"no scenario {name!r}; there are {', '.join(NAMES + UPCOMING)}")
+        if name.partition(".")[0] not in NAMES + WHEN_NAMED:
+            parser.error(f"no scenario {name!r}; there are {', '.join(NAMES + WHEN_NAMED)}")
     if args.list:
         return args
     if args.keep and args.jobs > 1:
@@ -67,7 +67,7 @@ def arguments():
 def main():
     args = arguments()
     if args.list:
-        for name in NAMES + UPCOMING:
+        for name in NAMES + WHEN_NAMED:
             module = importlib.import_module(f"scenarios.{name}")
             print(f"{name:16}{module.__doc__.splitlines()[0]}")
             for story in module.STORIES:
@@ -169,7 +169,7 @@ def stories(name):
     module = importlib.import_module(f"scenarios.{scenario}")
     names = [f"{scenario}.{s.__name__}" for s in module.STORIES]
     if not one:
-        return [n for n in names if n not in UPCOMING_STORIES]
+        return names
     if name not in names:
         print(f"no story {name}; there are {', '.join(names)}", file=sys.stderr)
         sys.exit(2)

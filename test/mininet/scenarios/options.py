@@ -1,5 +1,6 @@
 """What a tap may do to its copies, and to its copies alone: truncate, rate_limit, rewrite_dst_mac."""
 
+import contextlib
 import math
 import time
 
@@ -96,8 +97,8 @@ def limited_copies(w, check):
                 with sending(web, mixed(udp(web, peer, size=SIZE), big_broadcast(web)), rate=1000) as out:
                     out.wait_sent(2500)
                     out.stop()
-                took = time.monotonic() - began
                 at.settle()
+                took = time.monotonic() - began  # until the last copy was there
                 sent, copies = out.sent, at[monitor].frames
                 counters = fresh(w, tap)
             check.same(f"{title}: the application's frames", sent, at[peer].frames)
@@ -179,6 +180,105 @@ def beside_a_redirect(w, check):
     check.none("which the target gets when it is given back only", at[far].frames)
 
 
+def copied_to_a_pool(w, check):
+    """Each member of a copy pool gets copies in the tap's form, under its own address; whole ones where another tap gives it those."""
+    w.network("shop")
+    web, near, far = w.vms("shop", ("web", "n1"), ("near", "n1"), ("far", "n2"))
+    known = {}
+    for n, (name, node) in enumerate((("here", "n1"), ("beside", "n2"), ("there", "n3")), 1):
+        m, = w.monitors((name, node, {"mac": f"02:00:00:00:ee:{n:02x}"}))
+        known[m] = frames.mac(f"02:00:00:00:ee:{n:02x}")
+    here, beside, there = known
+    w.pool("all", "copy", *known)
+    before = w.at_rest()
+
+    def batch(a, b, first=0):
+        return some(mixed(udp(a, b, size=SIZE), udp(a, b, size=64), big_broadcast(a)), 120, first)
+
+    with w.tapped(web, "all", truncate=CUT, rewrite_dst_mac=True):
+        for title, more in (("one tap", None), ("its peer has the same", dict(dst="all", truncate=CUT, rewrite_dst_mac=True)), ("its peer has whole copies at one member", dict(dst=there))):
+            for peer in (near, far):
+                with contextlib.ExitStack() as stack:
+                    if more:
+                        stack.enter_context(w.tapped(peer, **more))
+                    at = stack.enter_context(Captures(web, peer, *known))
+                    sent, back = send(web, batch(web, peer)), send(peer, batch(peer, web, 1000))
+                    at.settle()
+                check.same(f"{title}: what the VM sent is whole at its peer, on {peer.node.name}", sent, at[peer].frames)
+                check.same(f"{title}: what the peer sent is whole at the VM", back, at[web].frames)
+                for m, address in known.items():
+                    copies = [(address + f[6:])[:CUT] for f in sent + back]
+                    if m is there and more and more["dst"] is there:
+                        # What the peer sent was copied whole, what web sent in a form that does not stand for the whole.
+                        copies = [(address + f[6:])[:CUT] for f in sent] + sent + back
+                    check.same(f"{title}, peer on {peer.node.name}: {m.name} has its copies", copies, at[m].frames)
+    check.equal("after these taps are deleted the switches are as before they came", before, w.at_rest())
+
+
+def spread_over_a_pool(w, check):
+    """The member of a spread pool that has a connection gets its copies in the tap's form; one without an address gets none, and the tap says so."""
+    w.network("shop")
+    web, near, far = w.vms("shop", ("web", "n1"), ("near", "n1"), ("far", "n2"))
+    pair = here, there = w.monitors(("here", "n1", {"mac": "02:00:00:00:ee:01"}), ("there", "n3"))
+    addresses = {here: frames.mac("02:00:00:00:ee:01"), there: frames.mac(there.mac)}
+    w.pool("ids", "spread", *pair)
+    before = w.at_rest()
+    tap = w.tap(web, "ids", state="degraded", truncate=CUT, rewrite_dst_mac=True)
+    reason = w.api.get("taps", tap)["status"]["reason"]
+    check.that(f"a member that nobody heard: the tap says so: {reason}", "there" in reason and "mac" in reason, reason)
+    send(there, [frames.udp(there.mac, web.mac, "10.9.9.9", web.ips[0], 4000, 5000, b"here I am")])
+    w.api.wait_state("taps", tap, "active", timeout=WAIT)
+    for peer in (near, far):
+        for both in (False, True):
+            with contextlib.ExitStack() as stack:
+                if both:
+                    stack.enter_context(w.tapped(peer, "ids", truncate=CUT, rewrite_dst_mac=True))
+                at = stack.enter_context(Captures(web, peer, *pair))
+                sent = send(web, some(mixed(*[udp(web, peer, size=SIZE, sport=5000 + k) for k in range(30)], big_broadcast(web)), 124))
+                back = send(peer, some(mixed(*[udp(peer, web, size=SIZE, dport=5000 + k) for k in range(30)], big_broadcast(peer)), 124, 1000))
+                at.settle()
+            title = f"{'both ends' if both else 'one end'} tapped, peer on {peer.node.name}"
+            check.same(f"{title}: what the VM sent is whole at its peer", sent, at[peer].frames)
+            check.same(f"{title}: what the peer sent is whole at the VM", back, at[web].frames)
+            check.that(f"{title}: each has its own address", all(f[:6] == addresses[m] for m in pair for f in at[m].frames) and all(at[m].frames for m in pair))
+            check.same(f"{title}: one copy of each frame", [f[6:CUT] for f in sent + back], [f[6:] for m in pair for f in at[m].frames])
+    w.untap(tap)
+    check.equal("after the tap is deleted the switches are as before it came", before, w.at_rest())
+
+
+def limited_to_a_pool(w, check):
+    """A rate bounds what each member gets; every frame of the flow is counted as delivered or dropped."""
+    w.network("shop")
+    web, near, far = w.vms("shop", ("web", "n1"), ("near", "n1"), ("far", "n2"))
+    pair = w.monitors(("here", "n1"), ("there", "n3"))
+    w.pool("all", "copy", *pair)
+    w.pool("ids", "spread", *pair)
+    for pool in ("all", "ids"):
+        for peer in (near, far):
+            title = f"pool {pool}, limited to {PPS} frames a second, peer on {peer.node.name}"
+            began = time.monotonic()
+            with w.tapped(web, pool, direction="out", rate_limit={"pps": PPS}, truncate=CUT) as tap, Captures(peer, *pair) as at:
+                with sending(web, mixed(*[udp(web, peer, size=SIZE, sport=5000 + k) for k in range(30)]), rate=1000) as out:
+                    out.wait_sent(2500)
+                    out.stop()
+                at.settle()
+                most = math.ceil(PPS * (time.monotonic() - began + 1)) + 1
+                counters = fresh(w, tap)
+            check.same(f"{title}: the application's frames", out.sent, at[peer].frames)
+            copies = [at[m].frames for m in pair]
+            if pool == "all":
+                check.same(f"{title}: the members have the same copies", copies[0], copies[1])
+                passed = copies[0]
+            else:
+                check.that(f"{title}: both have some", all(copies), [len(c) for c in copies])
+                passed = copies[0] + copies[1]
+            check.that(f"{title}: copies are of the flow and come once", len(set(passed)) == len(passed) and set(passed) <= {f[:CUT] for f in out.sent})
+            check.that(f"{title}: {len(passed)} of {len(out.sent)} frames were copied, no more than {most}", PPS <= len(passed) <= most)
+            check.equal(f"{title}: matched", len(out.sent), counters["matched_packets"])
+            check.equal(f"{title}: delivered is what was copied", len(passed), counters["delivered_packets"])
+            check.equal(f"{title}: dropped is the rest", len(out.sent) - len(passed), counters["dropped_packets"])
+
+
 def big_broadcast(a):
     """Broadcasts of SIZE bytes."""
     def build(payload):
@@ -190,4 +290,5 @@ def fresh(w, tap):
     return w.api.must("GET", f"/v1/taps/{tap}?fresh=true")["status"]["counters"]
 
 
-STORIES = [truncated_copies, who_needs_no_copy, rewritten_copies, limited_copies, a_rate_that_changes, a_monitor_that_moves, beside_a_redirect]
+STORIES = [truncated_copies, who_needs_no_copy, rewritten_copies, limited_copies, a_rate_that_changes, a_monitor_that_moves, beside_a_redirect,
+           copied_to_a_pool, spread_over_a_pool, limited_to_a_pool]

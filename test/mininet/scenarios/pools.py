@@ -206,4 +206,48 @@ def through_a_pool(w, check):
             check.none("both unplugged: nothing arrives", at[web].frames + at[far].frames)
 
 
-STORIES = [to_everyone, spread, through_a_pool]
+def fail_open(w, check):
+    """A redirect to a pool that fails open passes unmonitored when no member serves, and not before."""
+    w.network("shop")
+    web, near, far = w.vms("shop", ("web", "n1"), ("near", "n1"), ("far", "n2"))
+    here, there = pair = w.monitors(("here", "n1"), ("there", "n3"))
+    w.pool("ips", "spread", *pair)
+    with contextlib.ExitStack() as stack:
+        for m in pair:
+            stack.enter_context(Inline((m, m), capture=os.path.join(w.lab.directory, f"open-{m.name}"))).tell("pass")
+        tap = stack.enter_context(w.redirected(web, "ips", fail_mode="open"))
+
+        def look(title, monitors, unmonitored=0):
+            w.at_rest()
+            for peer in (near, far):
+                out, back, of = connections(web, peer)
+                kinds = some(mixed(broadcast(peer), multicast(peer, v6=True), udp(peer, web)), 60, 5000)
+                at = copied(web, peer, out, back + kinds, *pair)
+                check.same(f"{title}: what web sent arrives once, peer {peer.name}", out, at[peer].frames)
+                check.same(f"{title}: and what {peer.name} sent", back + kinds, at[web].frames)
+                if monitors:
+                    check.same(f"{title}: the members that serve have each frame once, peer {peer.name}", out + back + kinds, at[here].frames + at[there].frames)
+                check.equal(f"{title}: who has frames, peer {peer.name}", {m.name for m in monitors}, {m.name for m in pair if at[m].frames})
+            check.equal(f"{title}: contracts that pass unmonitored, by the metric", unmonitored, int(w.api.metric("flowtap_taps_unmonitored")))
+
+        def degraded(*words):
+            reason = w.api.wait_state("taps", tap, "degraded", timeout=WAIT, also=lambda t: all(x in t["status"]["reason"] for x in words))["status"]["reason"]
+            check.that(f"the tap says so: {reason}", True)
+
+        look("both serve", pair)
+        for first, second in (pair, pair[::-1]):
+            on = {m: m.node for m in pair}
+            w.lab.unplug(first)
+            degraded(first.name, "1 of 2")
+            look(f"{first.name} unplugged: the other has it all", (second,))
+            w.lab.unplug(second)
+            degraded("unmonitored")
+            look("both unplugged", (), 1)
+            for m in (second, first):
+                w.lab.plug(m, on[m])
+                w.wait_port(m)
+            w.api.wait_state("taps", tap, "active", timeout=WAIT)
+            look("both plugged again", pair)
+
+
+STORIES = [to_everyone, spread, through_a_pool, fail_open]
