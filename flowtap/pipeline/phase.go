@@ -32,6 +32,10 @@ func Phases(c flowset.Changes) (p Plan) {
 	p[PhaseReady].GroupAdd = c.GroupAdd
 	p[PhaseRest].GroupModify, p[PhaseLast].GroupDelete = c.GroupModify, c.GroupDelete
 	for _, f := range c.FlowAdd {
+		if unflooded, ok := delivered(f); ok {
+			p[PhaseFirst].FlowModify = append(p[PhaseFirst].FlowModify, f)
+			f = unflooded
+		}
 		into := &p[phaseOf(&f, true)].FlowAdd
 		*into = append(*into, f)
 	}
@@ -94,8 +98,8 @@ func phaseOf(f *openflow.Flow, added bool) int {
 	return PhaseRest
 }
 
-// delivered changes a flow that takes back what a target sent, and that is to go, so that meanwhile it
-// delivers and does not flood. The node may make no copies for this target any more, nor leave it out of
+// delivered changes a flow that takes back what a target sent, and that is new or to go, so that meanwhile it
+// delivers and does not flood. The node may make no copies for this target yet, or any more, nor leave it out of
 // them: flooded from here, the frame would pass contracts unseen, or come to monitors as if the target
 // got it, and two could give it back to each other until the change is over.
 func delivered(f openflow.Flow) (openflow.Flow, bool) {
