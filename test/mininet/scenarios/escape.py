@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 import frames
 import netns
 from inline import Inline
+from scenarios.migration import unplugging_hurts
 from topo import run
 from traffic import Captures
 from world import WAIT, mixed, sending, tcp, udp
@@ -154,22 +155,22 @@ class Story:
 
     def move(self, vm):
         node = self.rng.choice([n for n in self.w.lab.nodes if n != vm.node.name])
-        self.w.lab.migrate(vm, node)
-        self.settled()
+        with self.away(vm, unplugged=True):
+            self.w.lab.migrate(vm, node)
+            self.settled()
         return f"{vm.name} to {node}"
 
     def move_target(self):
         return self.move(self.rng.choice((self.web, self.far)))
 
     def move_monitor(self):
-        vm = self.rng.choice(self.monitors)
-        with self.away(vm):
-            return self.move(vm)
+        return self.move(self.rng.choice(self.monitors))
 
     @contextlib.contextmanager
-    def away(self, vm):
-        """While vm cannot receive: copies to it are lost, or what is redirected to it."""
-        concerned = [(f, f.done(SLACK)) for f in self.flows if f.tap and f.monitor is vm]
+    def away(self, vm, unplugged=False):
+        """While vm cannot receive: copies to it are lost, or what is redirected to it; beside an unplugged port, some are."""
+        concerned = [(f, f.done(SLACK)) for f in self.flows
+                     if f.tap and (f.monitor is vm or unplugged and unplugging_hurts(vm, f.monitor))]
         yield
         for flow, begin in concerned:
             flow.lives[-1].gone.append((begin, flow.begun()))
@@ -185,7 +186,7 @@ class Story:
 
     def unplug_and_plug(self):
         vm = self.rng.choice((self.web, self.far, *self.monitors))
-        with self.away(vm):
+        with self.away(vm, unplugged=True):
             node = vm.node
             self.w.lab.unplug(vm)
             time.sleep(SHORT)

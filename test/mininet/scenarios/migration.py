@@ -7,6 +7,8 @@ import ofdump
 from traffic import Captures
 from world import WAIT, exact, mixed, sending, tcp, udp
 
+SLACK = 400  # frames that may be under way, in a switch short of CPU
+
 
 def under_traffic(w, check):
     """From node to node, to the monitor's own, and back."""
@@ -28,13 +30,16 @@ def under_traffic(w, check):
 def move(w, check, web, peer, ids, to, title=""):
     """Move web under 1,000 numbered frames a second each way."""
     title = f"{title}{web.node.name} to {to}, monitor on {ids.node.name}"
+    hurts = unplugging_hurts(web, ids)
     with Captures(web, peer, ids) as at:
         with sending(web, mixed(udp(web, peer), tcp(web, peer, v6=True)), unplugged=True) as out, \
                 sending(peer, mixed(udp(peer, web), tcp(peer, web, v6=True))) as into:
             out.wait_sent(500)
             into.wait_sent(500)
+            first = out.next, into.next
             w.lab.migrate(web, to)
             w.wait_port(web)
+            last = out.next, into.next
             back = resumed(at, out, web, peer) and resumed(at, into, peer, web)
             out.wait_more(500)
             into.wait_more(500)
@@ -42,14 +47,15 @@ def move(w, check, web, peer, ids, to, title=""):
             into.stop()
         at.settle()
     check.that(f"{title}: traffic flows again", back)
-    for what, sender, sent, receiver in (("out", web, out.sent, peer), ("in", peer, into.sent, web)):
+    for n, (what, sender, sent, receiver) in enumerate((("out", web, out.sent, peer), ("in", peer, into.sent, web))):
         own = frames.mac(sender.mac)
         received = [f for f in at[receiver].frames if f[6:12] == own]
         copies = [f for f in at[ids].frames if f[6:12] == own]
-        problems = migration_problems(sent, received, copies)
+        spared = uncopied(received, copies, range(first[n] - SLACK, last[n] + 1) if hurts else ())
+        problems = migration_problems(sent, [f for f in received if f not in spared], copies)
         lost = len(sent) - len(received)
         check.that(f"{title}, {what}: each of {len(received)} frames that arrived was copied exactly once ({lost} frames lost in the move, "
-                   f"{len(copies) - len(received)} of them copied)", not problems and len(received) >= 500, problems)
+                   f"{len(copies) - len(received) + len(spared)} of them copied; {len(spared)} copies lost with the port)", not problems and len(received) >= 500, problems)
 
 
 def resumed(at, sender, a, b):
@@ -57,6 +63,21 @@ def resumed(at, sender, a, b):
     now = sender.next
     own = frames.mac(a.mac)
     return at[b].wait_until(lambda f: f[6:12] == own and frames.number(f) >= now, WAIT)
+
+
+def unplugging_hurts(vm, monitor):
+    """Whether to unplug vm may cost the monitor copies.
+
+    Where a port is taken off a switch, the userspace datapath of Open vSwitch loses frames that come by
+    tunnel for others on the node, some milliseconds long: also with no controller and no tap.
+    """
+    return vm.node is monitor.node
+
+
+def uncopied(received, copies, numbers):
+    """Frames with one of these numbers that were received and not copied."""
+    copied = set(copies)
+    return {f for f in received if f not in copied and frames.number(f) in numbers}
 
 
 def migration_problems(sent, received, copies):

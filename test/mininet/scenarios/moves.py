@@ -7,13 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import frames
 from craft import craft
-from scenarios.migration import migration_problems, resumed
+from scenarios.migration import SLACK, migration_problems, resumed, uncopied, unplugging_hurts
 from scenarios.redirect import inline, link
 from traffic import Captures, Sender
 from world import WAIT, NotReady, mixed, sending, tcp, udp
 
 FEW = 500  # frames before and after
-SLACK = 400  # frames that may be under way, in a switch short of CPU, when a monitor is taken from it
 
 
 class Shop:
@@ -35,6 +34,7 @@ class Shop:
     def under(self, title, change, monitor_away=False):
         """Make a change under traffic, and account for every frame."""
         web, far, ids = self.web, self.far, self.ids
+        hurts = monitor_away or unplugging_hurts(web, ids)
         with Captures(web, far, ids) as at:
             with sending(web, both_kinds(web, far), unplugged=True) as out, sending(far, both_kinds(far, web), unplugged=True) as into:
                 for s in (out, into):
@@ -50,19 +50,16 @@ class Shop:
             at.settle()
         self.check.that(f"{self.action}, {title}: traffic flows again", back)
         for n, (what, sender, traffic, receiver) in enumerate((("out", web, out, far), ("in", far, into, web))):
-            spared = range(first[n] - SLACK, last[n] + 1) if monitor_away else ()
+            spared = range(first[n] - SLACK, last[n] + 1) if hurts else ()
             self.account(f"{title}, {what}", traffic.sent, by(sender, at[receiver].frames), by(sender, at[ids].frames), spared)
 
     def account(self, title, sent, received, seen, spared=()):
-        """What arrived was at the monitor exactly once. spared: numbers of frames that nobody could copy, for want of a monitor."""
-        uncopied = set()
-        if self.action == "forward":
-            copied = set(seen)
-            uncopied = {f for f in received if f not in copied and frames.number(f) in spared}
-        problems = migration_problems(sent, [f for f in received if f not in uncopied], seen)
+        """What arrived was at the monitor exactly once. spared: numbers of frames whose copies may be lost, for want of a monitor or beside an unplugged port."""
+        lost = uncopied(received, seen, spared) if self.action == "forward" else set()
+        problems = migration_problems(sent, [f for f in received if f not in lost], seen)
         gap = longest_gap(received)
         self.check.that(f"{self.action}, {title}: each of {len(received)} frames that arrived was at the monitor exactly once "
-                        f"({len(sent) - len(received)} lost, the longest gap {gap} ms; {len(uncopied)} while the monitor was away)",
+                        f"({len(sent) - len(received)} lost, the longest gap {gap} ms; {len(lost)} while the monitor was away, or a port beside it went)",
                         not problems and len(received) >= FEW, problems)
 
 
@@ -163,13 +160,14 @@ def live(w, check, s):
                     out.stop()
                 time.sleep(0.05)  # the last frames are under way no longer
                 check.none(f"{s.action}, {title}: before it speaks nothing goes to the new place", at[new].frames)
-                base, begin = out.next, time.monotonic()
+                base, begun, begin = out.next, into.next, time.monotonic()
                 make = both_kinds(web, far)
                 with Sender(new, lambda n, make=make, base=base: make(base + n)) if speaks else contextlib.nullcontext() as more:
                     if not speaks:
                         w.lab.unplug(web)
                     back = at[new].wait_until(lambda f: True, WAIT)
                     took = time.monotonic() - begin
+                    first = None
                     if speaks:
                         more.wait_sent(FEW)
                         old = len(at[web].frames)
@@ -178,9 +176,11 @@ def live(w, check, s):
                         stays = len(at[web].frames)
                         into.wait_more(FEW)
                         check.that(f"{s.action}, {title}: the old place gets nothing any more", len(at[web].frames) - stays <= 5, (old, stays, len(at[web].frames)))
+                        first = base + more.next, into.next
                         w.lab.unplug(web)
                     w.api.wait_state("ports", "web", "active", timeout=WAIT, also=lambda p, at=node: p["status"]["node"] == at)
                     w.wait_tap(s.tap, new, ids)
+                    last = base + (more.next if speaks else 0), into.next
                     into.wait_more(FEW)
                     if speaks:
                         more.wait_more(FEW)
@@ -189,8 +189,9 @@ def live(w, check, s):
             at.settle()
         sent = out.sent + (more.sent if speaks else [])
         check.that(f"{s.action}, {title}: frames came to it {took * 1000:.0f} ms later", back)
-        s.account(f"{title}, out", sent, by(web, at[far].frames), by(web, at[ids].frames))
-        s.account(f"{title}, in", into.sent, by(far, at[web].frames + at[new].frames), by(far, at[ids].frames))
+        spared = [range(a - SLACK, b + 1) for a, b in zip(first or (base, begun), last)] if unplugging_hurts(web, ids) else [(), ()]
+        s.account(f"{title}, out", sent, by(web, at[far].frames), by(web, at[ids].frames), spared[0])
+        s.account(f"{title}, in", into.sent, by(far, at[web].frames + at[new].frames), by(far, at[ids].frames), spared[1])
         before = [frames.number(f) for f in at[web].frames]
         after = [frames.number(f) for f in at[new].frames]
         check.that(f"{s.action}, {title}: in the one place, then in the other", not set(before) & set(after) and max(before) < min(after))
