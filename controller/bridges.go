@@ -48,7 +48,7 @@ func (p *planner) stateNode(id string) {
 		return
 	}
 	st := p.nodes[id]
-	st.State, st.Role, st.Reason = topology.NodeConnected, "master", ""
+	st.State, st.Role, st.Reason = topology.NodeConnected, "master", p.trouble(n)
 	st.TunnelPort, st.DriftRepaired = n.TunnelPort, p.drift[id]
 	st.Flows, st.Groups, st.ForeignFlows = 0, 0, 0
 	found := 0
@@ -66,7 +66,6 @@ func (p *planner) stateNode(id string) {
 		was := p.nodes[id]
 		st.Flows, st.Groups, st.ForeignFlows = was.Flows, was.Groups, was.ForeignFlows
 	}
-	st.Reason = p.trouble(n)
 	p.nodes[id] = st
 	p.c.statuses.node(id, st)
 }

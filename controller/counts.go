@@ -120,8 +120,11 @@ func (c *counts) take(node string, dpid openflow.DPID, r tally) {
 		if f.Flow.Meter != 0 && ofTap(kind) {
 			meters[f.Flow.Meter] = object
 		}
+		if !counted(kind) {
+			continue
+		}
 		id := counterID{flow: flowset.KeyOf(&f.Flow)}
-		if n := (count{f.Packets, f.Bytes}); counted(kind) && n.valid() {
+		if n := (count{f.Packets, f.Bytes}); n.valid() {
 			c.one(node, dpid, r, id, f.Flow.Cookie, shown{n, f.Duration}, old)
 		} else if was, known := c.last[dpid][id]; known { // it is there; the next reading will tell
 			was.from, was.to = r.from, r.to

@@ -526,7 +526,7 @@ func (l *lab) checkPort(p *store.Port, connected map[string]bool) error {
 }
 
 func (l *lab) checkTap(w *pipeline.World, o *store.Tap, connected map[string]bool) error {
-	want := pipeline.State(w, o.ID, o.Status.State, pipeline.Health{
+	want, _ := pipeline.State(w, o.ID, o.Status.State, pipeline.Health{
 		Up:   func(n string) bool { return connected[n] },
 		Warm: func(t pipeline.Tunnel) bool { return connected[t.From] && connected[t.To] },
 	})

@@ -77,8 +77,8 @@ func (p *planner) restateDue(upTo int64) {
 		if r == nil {
 			continue
 		}
-		st := pipeline.State(p.world, id, r.status.State, health)
-		p.unmonitored(id, pipeline.PassesUnmonitored(p.world, id) != "")
+		st, unmonitored := pipeline.State(p.world, id, r.status.State, health)
+		p.unmonitored(id, unmonitored)
 		p.c.counts.into(&st, r.num)
 		st.Revision = strconv.FormatInt(r.revision, 10)
 		if !st.Equal(r.status) {

@@ -77,29 +77,6 @@ func TestTapFields(t *testing.T) {
 	}
 }
 
-// What the switches do not carry out is refused apart, by a list that shrinks.
-func TestNotYet(t *testing.T) {
-	plain := Tap{Src: "web", Dst: "ids1", Action: Forward, Direction: Both, FailMode: FailClosed}
-	require.NoError(t, NotYet(plain))
-	require.NoError(t, NotYet(Tap{DstPool: "ids", Truncate: 64, RateLimit: RateLimit{KBPS: 1}, RewriteDstMAC: true}))
-	require.NoError(t, NotYet(Tap{DstPool: "ids", Action: Redirect, FailMode: FailOpen}))
-	require.NoError(t, NotYet(topology.Port{Kind: topology.KindMonitor}))
-	require.NoError(t, NotYet(topology.Node{DatapathID: 1, TunnelDatapathID: 2}))
-	for _, f := range notYet {
-		found := false
-		for _, spec := range []any{
-			Tap{Action: Redirect}, topology.Port{Tag: topology.TagVLAN},
-		} {
-			var field *topology.FieldError
-			if errors.As(NotYet(spec), &field) && field.Field == f.field {
-				found = true
-				require.Equal(t, "not yet: "+f.detail, field.Detail)
-			}
-		}
-		require.True(t, found, f.field)
-	}
-}
-
 func TestTapDefaults(t *testing.T) {
 	var tap Tap
 	require.NoError(t, json.Unmarshal([]byte(`{"src":"web","dst":"ids1","action":"forward"}`), &tap))

@@ -8,7 +8,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/flowtap/flowtap/flowtap"
 	"github.com/flowtap/flowtap/flowtap/trace"
 	"github.com/flowtap/flowtap/openflow"
 	"github.com/flowtap/flowtap/store"
@@ -42,8 +41,6 @@ type Deps struct {
 	// Trace answers POST /v1/trace. The port exists. Errors may be *topology.FieldError, of the fields
 	// "port" and "frame"; one that is a context's becomes a 503. Nil answers 503.
 	Trace func(context.Context, TraceRequest) (*trace.Trace, error)
-	// NotYet says what a valid spec asks for that this version does not carry out. Nil is flowtap.NotYet.
-	NotYet func(spec any) error
 	// Unregistered lists the switches that are connected and that no node names; nil is none.
 	Unregistered func() []UnregisteredNode
 	// MaxWatchers bounds the streams of ?watch=true; one more is answered 503. Zero is 64.
@@ -125,9 +122,6 @@ func (d *Deps) validate() error {
 	}
 	if d.StoreTimeout == 0 {
 		d.StoreTimeout = 15 * time.Second
-	}
-	if d.NotYet == nil {
-		d.NotYet = flowtap.NotYet
 	}
 	if d.Final == nil {
 		d.Final = finalReason

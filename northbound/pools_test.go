@@ -4,16 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/flowtap/flowtap/flowtap"
 )
-
-// everything lets a test ask for what the switches do not carry out yet.
-func everything(d *Deps) { d.NotYet = func(any) error { return nil } }
 
 // appliances makes monitors ids2 and ids3, a tagging one, and a VM of another network.
 func (w *world) appliances() {
@@ -60,7 +56,7 @@ func TestPoolsThatCannotBe(t *testing.T) {
 
 // What is in use cannot be deleted: a pool by its taps, a port by its pools and by whose return port it is.
 func TestPoolsAndTheirMembersAreInUse(t *testing.T) {
-	w := newWorld(t, everything)
+	w := newWorld(t)
 	w.cloud()
 	w.appliances()
 	w.must(201, "POST", "/v1/pools", `{"id":"ids","mode":"copy","members":[{"port":"ids1"},{"port":"ids2"}]}`)
@@ -83,7 +79,7 @@ func TestPoolsAndTheirMembersAreInUse(t *testing.T) {
 }
 
 func TestTapsTowardsPools(t *testing.T) {
-	w := newWorld(t, everything)
+	w := newWorld(t)
 	w.cloud()
 	w.must(201, "POST", "/v1/pools", `{"id":"all","mode":"copy","members":[{"port":"ids1"}]}`)
 	w.must(201, "POST", "/v1/pools", `{"id":"some","mode":"spread","members":[{"port":"ids1"}]}`)
@@ -120,7 +116,7 @@ func TestTapsTowardsPools(t *testing.T) {
 	w.must(201, "POST", "/v1/taps", `{"src":"db","dst_pool":"all","action":"forward","truncate":64,"rate_limit":{"pps":10},"rewrite_dst_mac":true}`)
 }
 
-// What a tap may ask of a single monitor it may ask of a pool, without any refusal as not yet.
+// What a tap may ask of a single monitor it may ask of a pool.
 func TestPoolsTakeOptions(t *testing.T) {
 	w := newWorld(t)
 	w.cloud()
@@ -149,7 +145,7 @@ func TestPoolsTakeOptions(t *testing.T) {
 
 // A monitor without tags gets redirected frames of one network, by whatever way they come to it.
 func TestUntaggedMonitorsServeOneNetwork(t *testing.T) {
-	w := newWorld(t, everything)
+	w := newWorld(t)
 	w.cloud()
 	w.appliances()
 	w.must(201, "POST", "/v1/taps", redirect("t1", "web", `"dst":"ids1"`, 1))
@@ -190,7 +186,7 @@ func TestUntaggedMonitorsServeOneNetwork(t *testing.T) {
 
 // A port gives back the frames of one monitor.
 func TestReturnPorts(t *testing.T) {
-	w := newWorld(t, everything)
+	w := newWorld(t)
 	w.cloud()
 	w.appliances()
 	monitor := func(returnPort string) string { return fmt.Sprintf(`{"kind":"monitor","return_port":%q}`, returnPort) }
@@ -223,7 +219,7 @@ func TestReturnPorts(t *testing.T) {
 
 // No bridge is two nodes', nor both of one.
 func TestSecondBridges(t *testing.T) {
-	w := newWorld(t, everything)
+	w := newWorld(t)
 	node := func(id, ip, dpid, tunnel string) string {
 		return fmt.Sprintf(`{"id":%q,"tunnel_ip":%q,"datapath_id":%q,"tunnel_datapath_id":%q}`, id, ip, dpid, tunnel)
 	}
@@ -238,36 +234,6 @@ func TestSecondBridges(t *testing.T) {
 			require.Equal(t, field, p.str("field"))
 		}
 	}
-}
-
-// What the switches do not carry out is refused, whatever else is accepted.
-func TestNotYetIsRefused(t *testing.T) {
-	body := `{"id":"t2","src":"web","dst":"ids1","action":"redirect","priority":7}`
-	refused := newWorld(t, func(d *Deps) {
-		d.NotYet = func(spec any) error {
-			if tap, ok := spec.(flowtap.Tap); ok && tap.Action == flowtap.Redirect {
-				return invalid("action", "not yet: redirect")
-			}
-			return nil
-		}
-	})
-	refused.cloud()
-	refused.must(201, "POST", "/v1/taps", `{"id":"t1","src":"web","dst":"ids1","action":"forward","truncate":64}`)
-	for _, req := range [][2]string{{"POST", "/v1/taps"}, {"POST", "/v1/taps?dry_run=true"}, {"PUT", "/v1/taps/t1"}} {
-		sent := body
-		if req[0] == "PUT" {
-			sent = strings.Replace(body, "t2", "t1", 1)
-		}
-		require.Equal(t, "action", refused.must(422, req[0], req[1], sent).str("field"))
-	}
-
-	usual := newWorld(t)
-	usual.cloud()
-	want := 201
-	if flowtap.NotYet(flowtap.Tap{Action: flowtap.Redirect}) != nil {
-		want = 422
-	}
-	usual.must(want, "POST", "/v1/taps", body)
 }
 
 // ?fresh=true has the controller read the counters and answers what it found.

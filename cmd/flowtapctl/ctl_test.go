@@ -129,10 +129,9 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 	l := newLab(t)
 	require.Equal(t, exitOK, l.apply(cloud).code)
 	for line, says := range map[string][]string{
-		"create tap t2 --src web --dst ghost --action forward":                  {"dst: ", `no port "ghost"`, "Correct dst"},
-		"create tap t2 --src web --dst ids1 --action forward":                   {"conflicts with: t1", "a frame that both match: "},
-		"create tap t2 --src web --dst ids1 --action forward --rewrite-dst-mac": {"rewrite_dst_mac: not yet", "leave rewrite_dst_mac out"},
-		"create tap t1 --src web --dst ids1 --action forward --direction out":   {"conflicts with: t1", "flowtapctl apply"},
+		"create tap t2 --src web --dst ghost --action forward":                {"dst: ", `no port "ghost"`, "Correct dst"},
+		"create tap t2 --src web --dst ids1 --action forward":                 {"conflicts with: t1", "a frame that both match: "},
+		"create tap t1 --src web --dst ids1 --action forward --direction out": {"conflicts with: t1", "flowtapctl apply"},
 		"delete port web":                                            {"used by: t1"},
 		"delete tap t1 --revision 1":                                 {"changed it meanwhile"},
 		"get tap ghost":                                              {`there is no tap "ghost"`, "flowtapctl get"},

@@ -53,20 +53,12 @@ func traced(_ context.Context, r northbound.TraceRequest) (*trace.Trace, error) 
 	return t, nil
 }
 
-// notYet refuses one thing as the server refuses what the switches do not carry out.
-func notYet(spec any) error {
-	if t, ok := spec.(flowtap.Tap); ok && t.RewriteDstMAC {
-		return &topology.FieldError{Field: "rewrite_dst_mac", Detail: "not yet: copies are exact"}
-	}
-	return nil
-}
-
 func newLab(t *testing.T) *lab {
 	t.Helper()
 	st, err := store.Open(context.Background(), store.Config{DataDir: t.TempDir()})
 	require.NoError(t, err)
 	s, err := northbound.New(northbound.Deps{Store: st, Logger: slog.New(slog.DiscardHandler), Planner: planner{},
-		NotYet: notYet, Trace: traced, ReadCounters: func(ctx context.Context, id string) error {
+		Trace: traced, ReadCounters: func(ctx context.Context, id string) error {
 			return st.Taps().PutStatus(ctx, id, flowtap.TapStatus{State: flowtap.TapActive, Counters: flowtap.Counters{DeliveredPackets: 5}})
 		}})
 	require.NoError(t, err)

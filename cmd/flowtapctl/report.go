@@ -52,8 +52,6 @@ func (p *problem) advice() (lines []string) {
 		add("used by: %s", strings.Join(p.Users, ", "))
 	}
 	switch {
-	case p.Status == http.StatusUnprocessableEntity && strings.HasPrefix(p.Detail, "not yet"):
-		add("This version cannot do that: leave %s out.", p.Field)
 	case p.Status == http.StatusUnprocessableEntity, p.Status == http.StatusBadRequest:
 		if p.Field != "" {
 			add("Correct %s and try again; nothing was changed.", p.Field)

@@ -60,15 +60,18 @@ func TestACutThatThePortBridgeHasNoNumberFor(t *testing.T) {
 		}
 		return n
 	}
-	healthy := Health{Up: func(string) bool { return true }, Warm: func(Tunnel) bool { return true }}
+	state := func(id string) flowtap.TapStatus {
+		st, _ := State(c.w, id, "", Health{Up: func(string) bool { return true }, Warm: func(Tunnel) bool { return true }})
+		return st
+	}
 	require.Equal(t, []int{1, 1}, []int{copies("r1", web(1, 2)), copies("r3", web(3, 2))})
-	require.Equal(t, flowtap.TapActive, State(c.w, "of r1", "", healthy).State)
+	require.Equal(t, flowtap.TapActive, state("of r1").State)
 	c.w.PutLabel(MonitorLabel(destination("ids1", form{cut: 20})), cutLabels)
 	require.Equal(t, []int{0, 1}, []int{copies("r1", web(1, 2)), copies("r3", web(3, 2))})
-	st := State(c.w, "of r1", "", healthy)
+	st := state("of r1")
 	require.Equal(t, flowtap.TapPending, st.State)
 	require.Contains(t, st.Reason, "has two bridges and cannot cut copies")
-	require.Equal(t, flowtap.TapActive, State(c.w, "of r3", "", healthy).State)
+	require.Equal(t, flowtap.TapActive, state("of r3").State)
 }
 
 // The mark of a port and that of a cut are told apart, and neither has a bit of an epoch.

@@ -32,13 +32,7 @@ func everyInterleaving(t *testing.T) {
 				x := transit{before: snapshot(l.w), fabric: f.fabric}
 				did, _ := d.change(l)
 				x.story = []string{did}
-				l.number()
-				x.after = snapshot(l.w)
-				f.plug(x.before, x.after)
-				stages, err := f.plan(l.w)
-				if err != nil {
-					rt.Fatalf("%v\n%s", err, x)
-				}
+				stages := x.begin(rt, l, f)
 				for _, stage := range stages {
 					before, after := make([]*flowset.Set, len(stage)), make([]*flowset.Set, len(stage))
 					for i, c := range stage {
@@ -74,5 +68,8 @@ func everyInterleaving(t *testing.T) {
 			return l
 		})
 	})
+	if most < 3 {
+		t.Errorf("no phase had three bundles to try in every order, only %d", most)
+	}
 	t.Logf("%d states of at most %d bundles at once, %d frames", states, most, frames)
 }

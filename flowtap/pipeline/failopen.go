@@ -158,11 +158,10 @@ func (w *World) targetsOn(p *Pool, node string) bool {
 	return false
 }
 
-// PassesUnmonitored says why a redirect lets its flow, or a part of it, pass: its monitor is away, or no
+// passesUnmonitored says why a redirect lets its flow, or a part of it, pass: its monitor is away, or no
 // member of its pool serves, or one cannot be reached from where the target is; "" if it does not.
-func PassesUnmonitored(w *World, id string) (why string) {
-	t := w.taps[id]
-	if t == nil || t.FailMode != flowtap.FailOpen || !w.diverts(t) {
+func passesUnmonitored(w *World, t *Tap) (why string) {
+	if t.FailMode != flowtap.FailOpen || !w.diverts(t) {
 		return ""
 	}
 	src := w.ports[t.Src]

@@ -34,7 +34,7 @@ func TestAPoolThatFailsOpen(t *testing.T) {
 	expect := func(slices map[string]int, why string) {
 		t.Helper()
 		require.Equal(t, slices, PoolStatus(l.w, "some").Slices)
-		require.Regexp(t, "^"+why+"$", PassesUnmonitored(l.w, "t"))
+		require.Regexp(t, "^"+why+"$", passesUnmonitored(l.w, l.w.taps["t"]))
 	}
 	dead := func(from, to string, is bool) {
 		t.Helper()

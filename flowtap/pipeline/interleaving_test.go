@@ -41,13 +41,7 @@ func interleaves(t *testing.T) {
 					}
 					x.story = append(x.story, did)
 				}
-				l.number()
-				x.after = snapshot(l.w)
-				f.plug(x.before, x.after)
-				stages, err := f.plan(l.w)
-				if err != nil {
-					rt.Fatalf("%v\n%s", err, x)
-				}
+				stages := x.begin(rt, l, f)
 				x.look(rt, d, 3)
 				for _, stage := range stages {
 					for len(stage) > 0 {
@@ -91,6 +85,18 @@ type transit struct {
 	before, after *World
 	fabric        *ofsim.Fabric
 	story         []string
+}
+
+// begin gives the bundles that lead to the world as it was changed, and plugs its ports.
+func (x *transit) begin(rt *rapid.T, l *lab, f *fleet) [][]commit {
+	l.number()
+	x.after = snapshot(l.w)
+	f.plug(x.before, x.after)
+	stages, err := f.plan(l.w)
+	if err != nil {
+		rt.Fatalf("%v\n%s", err, x)
+	}
+	return stages
 }
 
 func (x transit) String() string {

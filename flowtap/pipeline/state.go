@@ -177,13 +177,14 @@ const Applying = "applying"
 // State says whether a contract is in force once the switches have carried out what was asked of
 // them. was is the state before, which makes a contract that stopped working degraded rather than
 // pending. Counters and Revision are left to the caller.
-func State(w *World, id string, was string, h Health) flowtap.TapStatus {
+//
+// unmonitored reports whether a redirect lets its flow, or a part of it, pass because a monitor is away.
+func State(w *World, id string, was string, h Health) (st flowtap.TapStatus, unmonitored bool) {
 	t := w.taps[id]
 	if t == nil {
-		return flowtap.TapStatus{}
+		return st, false
 	}
 	src := w.ports[t.Src]
-	var st flowtap.TapStatus
 	if src != nil {
 		st.SrcNode = src.Status.Node
 	}
@@ -192,11 +193,12 @@ func State(w *World, id string, was string, h Health) flowtap.TapStatus {
 	}
 	if !t.Enabled {
 		st.State = flowtap.TapDisabled
-		return st
+		return st, false
 	}
 	var partly bool
 	st.Reason, partly = w.obstacle(t, src, h)
-	switch passes := PassesUnmonitored(w, id); {
+	passes := passesUnmonitored(w, t)
+	switch {
 	case passes != "":
 		st.State, st.Reason = flowtap.TapDegraded, passes
 	case st.Reason == "":
@@ -208,7 +210,7 @@ func State(w *World, id string, was string, h Health) flowtap.TapStatus {
 	default:
 		st.State = flowtap.TapPending
 	}
-	return st
+	return st, passes != ""
 }
 
 // obstacle says why a contract is not in force, or not wholly: partly, where some members of its pool

@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 import frames
 import netns
 from inline import Inline
-from scenarios.migration import unplugging_hurts
+from scenarios.migration import BESIDE, unplugging_hurts
 from topo import run
 from traffic import Captures
 from world import WAIT, mixed, sending, tcp, udp
@@ -68,6 +68,7 @@ class Life:
         self.posted, self.active, self.deleting, self.deleted = posted, None, None, None
         self.changes = []  # (from, to): its monitor is being exchanged for another
         self.gone = []  # (from, to): its monitor is not there, or its link is down
+        self.beside = []  # (from, to): a port beside its monitor is unplugged
 
 
 class Story:
@@ -169,11 +170,12 @@ class Story:
     @contextlib.contextmanager
     def away(self, vm, unplugged=False):
         """While vm cannot receive: copies to it are lost, or what is redirected to it; beside an unplugged port, some are."""
-        concerned = [(f, f.done(SLACK)) for f in self.flows
+        concerned = [(f, f.done(SLACK), f.monitor is vm) for f in self.flows
                      if f.tap and (f.monitor is vm or unplugged and unplugging_hurts(vm, f.monitor))]
         yield
-        for flow, begin in concerned:
-            flow.lives[-1].gone.append((begin, flow.begun()))
+        for flow, begin, itself in concerned:
+            life = flow.lives[-1]
+            (life.gone if itself else life.beside).append((begin, flow.begun()))
 
     def link_down_and_up(self):
         vm = self.rng.choice((self.web, self.far, *self.monitors))
@@ -241,11 +243,12 @@ class Story:
         arrived = Counter(f for f in flow.arrived.frames if f[6:12] == own)
         wrong = defaultdict(list)
         watched = through = 0
+        lost = defaultdict(list)  # beside an unplugged port, by when that was
         for n, frame in enumerate(numbered(flow.traffic.sent)):
             if frame is None:
                 continue
             times, at_monitor = arrived.pop(frame, 0), seen[frame]
-            must, may, loose, gone = self.span(flow, n)
+            must, may, loose, gone, beside = self.span(flow, n)
             watched += must
             through += bool(must and times)
             if times > 1:
@@ -253,19 +256,27 @@ class Story:
             if at_monitor > 1 + loose:
                 wrong["was at a monitor more than once"].append(n)
             if times and must and not at_monitor and not (gone and flow.kind == "forward"):
-                wrong["escaped"].append(n)
+                if beside and flow.kind == "forward":
+                    lost[beside].append(n)
+                else:
+                    wrong["escaped"].append(n)
             if at_monitor and not may:
                 wrong["was at a monitor without a tap"].append(n)
+        for ns in lost.values():
+            if len(ns) > BESIDE:
+                wrong["escaped, more than beside an unplugged port"] += ns
         details = [f"{what}: {self.describe(flow, ns)}" for what, ns in wrong.items()] + ([f"altered: {len(arrived)} frames"] if arrived else [])
         name = {"redirect": "no redirected frame arrived without having been at the monitor, none twice",
                 "forward": "every delivered frame of the copied flow was copied exactly once"}[flow.kind]
-        check.that(f"{name} ({watched:,} of {len(flow.traffic.sent):,} frames under contract, {through:,} delivered)", not details, "\n".join(details))
+        check.that(f"{name} ({watched:,} of {len(flow.traffic.sent):,} frames under contract, {through:,} delivered; "
+                   f"{sum(map(len, lost.values()))} copies lost beside an unplugged port)", not details, "\n".join(details))
         check.that(f"{flow.kind}: frames under contract were delivered", through > 0)
 
     @staticmethod
     def span(flow, n):
-        """Whether a tap must have frame n, may have it, is being given another monitor, lacks its monitor."""
+        """Whether a tap must have frame n, may have it, is being given another monitor, lacks its monitor, and when a port beside that was unplugged."""
         must = may = loose = gone = False
+        beside = None
         for life in flow.lives:
             end = life.deleting if life.deleting is not None else float("inf")
             last = life.deleted if life.deleted is not None else float("inf")
@@ -273,7 +284,8 @@ class Story:
             may |= life.posted <= n < last
             loose |= any(a <= n < b for a, b in life.changes)
             gone |= any(a <= n < b for a, b in life.gone)
-        return must, may, loose, gone
+            beside = next(((a, b) for a, b in life.beside if a <= n < b), beside)
+        return must, may, loose, gone, beside
 
     def describe(self, flow, ns):
         """The frames, and what was going on when they were sent."""

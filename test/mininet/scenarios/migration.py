@@ -8,6 +8,7 @@ from traffic import Captures
 from world import WAIT, exact, mixed, sending, tcp, udp
 
 SLACK = 400  # frames that may be under way, in a switch short of CPU
+BESIDE = 50  # copies that may be lost beside an unplugged port, in one direction; 14 are the most that were seen
 
 
 def under_traffic(w, check):
@@ -55,7 +56,7 @@ def move(w, check, web, peer, ids, to, title=""):
         problems = migration_problems(sent, [f for f in received if f not in spared], copies)
         lost = len(sent) - len(received)
         check.that(f"{title}, {what}: each of {len(received)} frames that arrived was copied exactly once ({lost} frames lost in the move, "
-                   f"{len(copies) - len(received) + len(spared)} of them copied; {len(spared)} copies lost with the port)", not problems and len(received) >= 500, problems)
+                   f"{len(copies) - len(received) + len(spared)} of them copied; {len(spared)} copies lost with the port)", not problems and len(received) >= 500 and len(spared) <= BESIDE, problems)
 
 
 def resumed(at, sender, a, b):
@@ -103,15 +104,6 @@ def both_ends_tapped(w, check):
     move(w, check, web, peer, ids, "n1", "both tapped, ")
 
 
-def to_a_node_that_nobody_used(w, check):
-    """The first frames of a VM that arrives, and their copies, take tunnels that nobody used before, unless another story did."""
-    w.network("shop")
-    web, peer = w.vms("shop", ("web", "n1"), ("peer", "n2"))
-    ids, = w.monitors(("ids", "n3"))
-    w.tap(web, ids)
-    move(w, check, web, peer, ids, "n4")
-
-
 def by_way_of_nowhere(w, check):
     """A VM that is plugged nowhere for a while, and a monitor that moves."""
     w.network("shop")
@@ -135,4 +127,4 @@ def by_way_of_nowhere(w, check):
     exact(check, "after the monitor moved", web, peer, ids)
 
 
-STORIES = [under_traffic, both_ends_tapped, to_a_node_that_nobody_used, by_way_of_nowhere]
+STORIES = [under_traffic, both_ends_tapped, by_way_of_nowhere]

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import frames
 from craft import craft
-from scenarios.migration import SLACK, migration_problems, resumed, uncopied, unplugging_hurts
+from scenarios.migration import BESIDE, SLACK, migration_problems, resumed, uncopied, unplugging_hurts
 from scenarios.redirect import inline, link
 from traffic import Captures, Sender
 from world import WAIT, NotReady, mixed, sending, tcp, udp
@@ -51,12 +51,15 @@ class Shop:
         self.check.that(f"{self.action}, {title}: traffic flows again", back)
         for n, (what, sender, traffic, receiver) in enumerate((("out", web, out, far), ("in", far, into, web))):
             spared = range(first[n] - SLACK, last[n] + 1) if hurts else ()
-            self.account(f"{title}, {what}", traffic.sent, by(sender, at[receiver].frames), by(sender, at[ids].frames), spared)
+            self.account(f"{title}, {what}", traffic.sent, by(sender, at[receiver].frames), by(sender, at[ids].frames), spared,
+                         float("inf") if monitor_away else BESIDE)
 
-    def account(self, title, sent, received, seen, spared=()):
-        """What arrived was at the monitor exactly once. spared: numbers of frames whose copies may be lost, for want of a monitor or beside an unplugged port."""
+    def account(self, title, sent, received, seen, spared=(), most=float("inf")):
+        """What arrived was at the monitor exactly once. spared: numbers of frames whose copies may be lost, for want of a monitor or beside an unplugged port; most: of them."""
         lost = uncopied(received, seen, spared) if self.action == "forward" else set()
         problems = migration_problems(sent, [f for f in received if f not in lost], seen)
+        if len(lost) > most:
+            problems += f"\n{len(lost)} copies lost beside an unplugged port"
         gap = longest_gap(received)
         self.check.that(f"{self.action}, {title}: each of {len(received)} frames that arrived was at the monitor exactly once "
                         f"({len(sent) - len(received)} lost, the longest gap {gap} ms; {len(lost)} while the monitor was away, or a port beside it went)",
@@ -158,7 +161,7 @@ def live(w, check, s):
                     out.wait_sent(FEW)
                     into.wait_sent(FEW)
                     out.stop()
-                time.sleep(0.05)  # the last frames are under way no longer
+                check.that(f"{s.action}, {title}: the last frame from the old place arrives", at[far].wait_until(lambda f, last=out.sent[-1]: f == last, WAIT))
                 check.none(f"{s.action}, {title}: before it speaks nothing goes to the new place", at[new].frames)
                 base, begun, begin = out.next, into.next, time.monotonic()
                 make = both_kinds(web, far)
@@ -190,8 +193,8 @@ def live(w, check, s):
         sent = out.sent + (more.sent if speaks else [])
         check.that(f"{s.action}, {title}: frames came to it {took * 1000:.0f} ms later", back)
         spared = [range(a - SLACK, b + 1) for a, b in zip(first or (base, begun), last)] if unplugging_hurts(web, ids) else [(), ()]
-        s.account(f"{title}, out", sent, by(web, at[far].frames), by(web, at[ids].frames), spared[0])
-        s.account(f"{title}, in", into.sent, by(far, at[web].frames + at[new].frames), by(far, at[ids].frames), spared[1])
+        s.account(f"{title}, out", sent, by(web, at[far].frames), by(web, at[ids].frames), spared[0], BESIDE)
+        s.account(f"{title}, in", into.sent, by(far, at[web].frames + at[new].frames), by(far, at[ids].frames), spared[1], BESIDE)
         before = [frames.number(f) for f in at[web].frames]
         after = [frames.number(f) for f in at[new].frames]
         check.that(f"{s.action}, {title}: in the one place, then in the other", not set(before) & set(after) and max(before) < min(after))
