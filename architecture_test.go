@@ -23,13 +23,14 @@ var mayImport = map[string][]string{
 	"openflow/ofconn":  {"openflow"},
 	"openflow/ofsim":   {"openflow", "openflow/flowset"},
 	"topology":         {"openflow"},
+	"access":           {"topology"},
 	"flowtap":          {"openflow", "topology"},
 	"flowtap/pipeline": {"openflow", "openflow/flowset", "topology", "flowtap"},
 	"flowtap/trace":    {"openflow", "openflow/flowset", "openflow/ofsim", "topology", "flowtap", "flowtap/pipeline"},
-	"store":            {"openflow", "topology", "flowtap"},
+	"store":            {"access", "openflow", "topology", "flowtap"},
 	"controller":       {"openflow", "openflow/flowset", "openflow/ofconn", "openflow/ofsim", "topology", "flowtap", "flowtap/pipeline", "flowtap/trace", "store"},
-	"northbound":       {"openflow", "topology", "flowtap", "flowtap/trace", "store"},
-	"cmd/flowtapd":     {"openflow", "openflow/flowset", "flowtap/trace", "controller", "northbound", "store"},
+	"northbound":       {"access", "openflow", "topology", "flowtap", "flowtap/trace", "store"},
+	"cmd/flowtapd":     {"access", "openflow", "openflow/flowset", "flowtap/trace", "controller", "northbound", "store"},
 	"cmd/flowtapctl":   {"topology", "flowtap", "flowtap/trace", "northbound"},
 }
 
@@ -37,7 +38,7 @@ var mayImport = map[string][]string{
 var testHelpers = []string{"openflow/ofsim/ovstest", "openflow/ofsim/simswitch"}
 
 // pure packages are functions from values to values: no context, clock, logger, goroutine or I/O.
-var pure = []string{"openflow", "openflow/flowset", "openflow/ofsim", "topology", "flowtap", "flowtap/pipeline", "flowtap/trace"}
+var pure = []string{"openflow", "openflow/flowset", "openflow/ofsim", "topology", "access", "flowtap", "flowtap/pipeline", "flowtap/trace"}
 
 var impureImports = []string{"context", "log", "log/slog", "os", "os/exec", "net/http", "sync", "sync/atomic", "io/fs", "math/rand", "math/rand/v2"}
 

@@ -23,3 +23,13 @@ func (m Match) String() string { return m.form().text() }
 
 // IsZero reports whether every frame has the flow.
 func (m Match) IsZero() bool { return m == Match{} }
+
+// InPort gives the port that the frames come from; empty is any.
+func (m Match) InPort() string { return m.form().inPort }
+
+// WithInPort gives the match with another name for the port that its frames come from.
+func (m Match) WithInPort(port string) Match {
+	f := m.form()
+	f.inPort = port
+	return f.match()
+}
