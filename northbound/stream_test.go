@@ -147,7 +147,7 @@ func TestLaggingWatcherCatchesUp(t *testing.T) {
 	for i := range 3 {
 		w.must(201, "POST", "/v1/networks", fmt.Sprintf(`{"id":"n%d"}`, i))
 	}
-	view := newView(res, filters{})
+	view := newView(res, providers, filters{})
 	types := func() (out []string) {
 		changes, whole, _ := sub.take()
 		events, err := view.events(changes, whole)
@@ -232,7 +232,7 @@ func TestWaitIsBounded(t *testing.T) {
 func TestServeStops(t *testing.T) {
 	w := newWorld(t)
 	w.cloud()
-	s, err := New(Deps{Store: w.store, Logger: w.server.deps.Logger})
+	s, err := New(Deps{Store: w.store, Insecure: true, Logger: w.server.deps.Logger})
 	require.NoError(t, err)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -170,8 +170,8 @@ func (s *Store) sweepAudit(ctx context.Context, before time.Time, most int) (int
 	return n, nil
 }
 
-// ParseAuditID checks what a client gives back as the place in the log where a page ended.
-func ParseAuditID(id string) bool {
+// IsAuditID checks what a client gives back as the place in the log where a page ended.
+func IsAuditID(id string) bool {
 	at, _, ok := strings.Cut(id, "-")
 	_, err := strconv.ParseUint(at, 16, 64)
 	return ok && len(at) == 16 && err == nil && len(id) < 128 && !strings.ContainsAny(id, "/\x00")

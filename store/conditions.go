@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"slices"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
@@ -51,4 +52,20 @@ func (s *Store) users(ctx context.Context, o writeOptions, collection, id string
 	}
 	// Nobody has begun to refer to it since. Who no longer does makes no difference.
 	return []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(prefix), "<", rev+1).WithPrefix()}, nil
+}
+
+// Users gives the ids of who refers to an object, at most 100, sorted.
+func (s *Store) Users(ctx context.Context, collection, id string) ([]string, error) {
+	prefix := refsOf(collection, id)
+	r, err := s.read(ctx, clientv3.OpGet(prefix, clientv3.WithPrefix(), clientv3.WithKeysOnly(), clientv3.WithLimit(100)))
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	for _, kv := range r.Responses[0].GetResponseRange().Kvs {
+		_, user, _ := splitKey(string(kv.Key), prefix)
+		ids = append(ids, user)
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids), nil
 }

@@ -157,3 +157,9 @@ func (t *turns) take(ctx context.Context, name string) (func(), error) {
 		return nil, readError(ctx.Err())
 	}
 }
+
+// CheckQuota gives the *QuotaError that a creation would fail with now.
+func (s *Store) CheckQuota(ctx context.Context, collection, project string) error {
+	q := &quota{s: s, project: project, collection: collection, tried: true}
+	return q.check(ctx)
+}

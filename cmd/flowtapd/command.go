@@ -24,6 +24,9 @@ type options struct {
 	insecure      bool
 	epoch         string
 	auditInterval time.Duration
+
+	auditRetention time.Duration
+	auditMax       int
 }
 
 // A usageError is the command line's fault: exit code 2.
@@ -60,7 +63,7 @@ func command() *cobra.Command {
 	}
 	f := c.Flags()
 	f.SortFlags = false
-	f.StringVar(&o.dataDir, "data-dir", "flowtap-data", "`DIR` of the embedded etcd")
+	f.StringVar(&o.dataDir, "data-dir", "flowtap-data", "`DIR` of the embedded etcd and of the first token")
 	f.StringVar(&o.openflowAddr, "openflow-addr", "127.0.0.1:6653", "`HOST:PORT` that switches connect to")
 	f.StringVar(&o.httpAddr, "http-addr", "127.0.0.1:8080", "`HOST:PORT` of the REST interface")
 	f.StringSliceVar(&o.etcdEndpoints, "etcd-endpoints", nil, "`URL,URL` of an external etcd cluster, instead of the embedded one")
@@ -68,6 +71,8 @@ func command() *cobra.Command {
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	f.BoolVar(&o.insecure, "insecure", false, "accept plain TCP, and no login, beyond loopback: for labs")
 	f.DurationVar(&o.auditInterval, "audit-interval", 4*time.Second, "how often each switch is read back and compared, and counters are read")
+	f.DurationVar(&o.auditRetention, "audit-retention", 90*24*time.Hour, "how long the audit log keeps who changed what")
+	f.IntVar(&o.auditMax, "audit-max", 100_000, "how many changes the audit log keeps at most")
 	f.StringVar(&o.epoch, "epoch", "auto", "cure of the stale megaflows of Open vSwitch's userspace datapath: auto, always or never")
 	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{fmt.Errorf("%w; see flowtapd --help", err)} })
 	return c
@@ -96,6 +101,9 @@ func (o *options) check() (*slog.Logger, error) {
 	}
 	if o.auditInterval < 100*time.Millisecond {
 		return nil, fmt.Errorf("--audit-interval %v: want at least 100ms", o.auditInterval)
+	}
+	if o.auditRetention < time.Minute || o.auditMax < 1 {
+		return nil, errors.New("--audit-retention and --audit-max: want at least a minute, and one change")
 	}
 	if len(o.etcdEndpoints) == 0 && o.dataDir == "" {
 		return nil, errors.New("--data-dir is empty")

@@ -42,6 +42,11 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 		}
 	}()
 
+	if !o.insecure {
+		if err := firstToken(ctx, st, o.dataDir, log); err != nil {
+			return err
+		}
+	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	ctl := controller.New(controller.Deps{
@@ -50,6 +55,7 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 	})
 	api, err := northbound.New(northbound.Deps{
 		Store: st, Logger: log, Registry: registry, Ready: st.Ready,
+		Insecure: o.insecure, AuditRetention: o.auditRetention, AuditMax: o.auditMax,
 		Planner: planner{ctl}, Settled: ctl.Settled, ReadCounters: ctl.ReadCounters,
 		Trace: func(ctx context.Context, r northbound.TraceRequest) (*trace.Trace, error) {
 			return ctl.Trace(ctx, controller.TraceRequest(r))
