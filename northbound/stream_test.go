@@ -21,12 +21,15 @@ type watching struct {
 	beats  chan struct{}       // one for a comment; more are dropped
 }
 
-func (w *world) watch(t *testing.T, path string) *watching {
+func (w *world) watch(t *testing.T, path string, secret ...string) *watching {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)
 	req, err := http.NewRequestWithContext(ctx, "GET", w.http.URL+path, nil)
 	require.NoError(t, err)
+	for _, s := range secret {
+		req.Header.Set("Authorization", "Bearer "+s)
+	}
 	resp, err := w.http.Client().Do(req)
 	require.NoError(t, err)
 	t.Cleanup(func() { resp.Body.Close() })
