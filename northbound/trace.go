@@ -61,10 +61,10 @@ func (s *Server) trace(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, json.RawMessage(relativeNames(mustJSON(t))))
 }
 
-// insideName is a JSON string that is the inside id of an object of another project than default.
-var insideName = regexp.MustCompile(`"([a-z0-9][a-z0-9-]*):([a-z0-9][a-z0-9-]*)"`)
+// insideName is a member of a trace that has the inside id of an object of another project than default.
+var insideName = regexp.MustCompile(`"(port|monitor|tap|id|given_back_by)":"([a-z0-9][a-z0-9-]*):([a-z0-9][a-z0-9-]*)"`)
 
-func relativeNames(b []byte) []byte { return insideName.ReplaceAll(b, []byte(`"$1/$2"`)) }
+func relativeNames(b []byte) []byte { return insideName.ReplaceAll(b, []byte(`"$1":"$2/$3"`)) }
 
 // noParameters are those of a route that has none; nil would let any pass.
 var noParameters = []string{}
