@@ -148,7 +148,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
-		ErrorLog: slog.NewLogLogger(s.deps.Logger.Handler(), slog.LevelDebug), // anybody can fail to shake hands
+		ErrorLog:          slog.NewLogLogger(s.deps.Logger.Handler(), slog.LevelDebug), // anybody can fail to shake hands
 		// No WriteTimeout: watches and waits are long. Watches set a deadline for each write.
 	}
 	run, cancel := context.WithCancel(ctx)
