@@ -141,7 +141,7 @@ func FuzzRequests(f *testing.F) {
 }
 
 // mostBodyMemory is how many bytes of memory one byte of a body may take until it is answered.
-const mostBodyMemory = 160
+const mostBodyMemory = 512
 
 // A body costs memory by its length, whatever is in it.
 func TestHostileBodiesTakeMemoryByTheirLength(t *testing.T) {
