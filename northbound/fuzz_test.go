@@ -146,7 +146,7 @@ const mostBodyMemory = 512
 // A body costs memory by its length, whatever is in it.
 func TestHostileBodiesTakeMemoryByTheirLength(t *testing.T) {
 	w := newHostileWorld(t)
-	const long = 1 << 18
+	const long = 1 << 16
 	fill := func(begin, more, end string) string {
 		return begin + strings.Repeat(more, (long-len(begin)-len(end))/len(more)) + end
 	}
