@@ -1,6 +1,7 @@
 package ofconn
 
 import (
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"time"
@@ -41,6 +42,8 @@ type Config struct {
 	// Relayed says that the connection goes by a relay (see Conn.Relay): its transaction ids are those of
 	// the upper half, so that the relaying Conn can tell its own from ours.
 	Relayed bool
+	// TLS is what Serve speaks with switches; nil is plain TCP. It should ask for their certificates.
+	TLS *tls.Config
 	// Logger gets what no caller can be told. Nil discards.
 	Logger *slog.Logger
 }
