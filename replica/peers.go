@@ -35,7 +35,7 @@ func (r *Replica) dial(ctx context.Context, network, addr string) (net.Conn, err
 	if r.d.PeerClient == nil {
 		return (&net.Dialer{}).DialContext(ctx, network, addr)
 	}
-	return (&tls.Dialer{Config: r.d.PeerClient}).DialContext(ctx, network, addr)
+	return (&tls.Dialer{Config: r.d.PeerClient()}).DialContext(ctx, network, addr)
 }
 
 func (r *Replica) transport() http.RoundTripper {

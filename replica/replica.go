@@ -40,8 +40,9 @@ type Deps struct {
 	Settled func(ctx context.Context, revision int64) error
 	API     http.Handler
 	// PeerServer and PeerClient protect what replicas say to each other; nil: plain TCP.
-	PeerServer, PeerClient *tls.Config
-	Logger                 *slog.Logger
+	PeerServer *tls.Config
+	PeerClient func() *tls.Config
+	Logger     *slog.Logger
 }
 
 // requestTimeout bounds one request to etcd, or to another replica.
