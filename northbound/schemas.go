@@ -95,6 +95,7 @@ func nodeStatusSchema() doc {
 		"state": textSchema("", "connected", "disconnected", "unregistered"), "reason": textSchema(""), "role": textSchema(""), "version": textSchema(""),
 		"master": textSchema("The replica that is the switch's master."), "replicas": listOf(textSchema("A replica that the switch is connected to.")),
 		"tunnel_ofport": countSchema, "flows": countSchema, "groups": countSchema, "foreign_flows": countSchema, "drift_repaired": countSchema,
+		"last_drift": closed(doc{"at": doc{"type": "string", "format": "date-time"}, "what": textSchema("")}, "at", "what"),
 	}, "state", "flows", "groups", "foreign_flows", "drift_repaired")
 }
 
