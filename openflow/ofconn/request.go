@@ -126,7 +126,7 @@ func (c *Conn) Barrier(ctx context.Context) error {
 func (c *Conn) SetRole(ctx context.Context, role openflow.Role, generation uint64) error {
 	got, err := c.role(ctx, role, generation)
 	if refused := (*openflow.Error)(nil); errors.As(err, &refused) && refused.ErrType == errRoleRequestFailed && refused.Code == stale {
-		return fmt.Errorf("%v with generation %d: %w", role, generation, ErrStale)
+		return fmt.Errorf("%v with generation %d: %w: %w", role, generation, ErrStale, refused)
 	}
 	if err == nil && got.Role != role {
 		return fmt.Errorf("asked for role %v, switch says %v", role, got.Role)
