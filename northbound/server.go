@@ -69,7 +69,11 @@ func (s *Server) endpoint(rt route) http.Handler {
 		if rec, ok := w.(*recorder); ok {
 			rec.route = rt.path
 		}
-		if err := rt.handle(w, r); err != nil {
+		handle := rt.handle
+		if rt.leads != nil && rt.leads(r) {
+			handle = s.byLeader(rt.handle)
+		}
+		if err := handle(w, r); err != nil {
 			s.fail(w, r, err)
 		}
 	})
