@@ -28,10 +28,11 @@ var mayImport = map[string][]string{
 	"flowtap/trace":    {"openflow", "openflow/flowset", "openflow/ofsim", "topology", "flowtap", "flowtap/pipeline"},
 	"store":            {"openflow", "topology", "flowtap"},
 	"controller":       {"openflow", "openflow/flowset", "openflow/ofconn", "openflow/ofsim", "topology", "flowtap", "flowtap/pipeline", "flowtap/trace", "store"},
+	"replica":          {"openflow", "openflow/ofconn"},
 	"northbound":       {"openflow", "topology", "flowtap", "flowtap/trace", "store"},
 	"tlsfiles":         {},
 	"pki":              {},
-	"cmd/flowtapd":     {"tlsfiles", "openflow", "openflow/flowset", "openflow/ofconn", "flowtap/trace", "controller", "northbound", "store"},
+	"cmd/flowtapd":     {"tlsfiles", "openflow", "openflow/flowset", "openflow/ofconn", "flowtap/trace", "controller", "northbound", "replica", "store"},
 	"cmd/flowtapctl":   {"pki", "tlsfiles", "topology", "flowtap", "flowtap/trace", "northbound"},
 
 	"flowtap/placement":   {"topology", "flowtap"},
