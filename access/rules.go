@@ -27,7 +27,6 @@ var rules = map[string]map[string]Rule{
 	"/v1/projects":      {"GET": provider, "POST": provider},
 	"/v1/projects/{id}": {"GET": provider, "PUT": provider, "DELETE": provider},
 	"/v1/replicas":      {"GET": provider},
-	"/v1/replicas/{id}": {"GET": provider},
 	"/v1/trace":         {"POST": provider},
 
 	"/v1/networks":      objects,

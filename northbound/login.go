@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
+	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"net"
 	"net/http"
@@ -21,7 +23,7 @@ import (
 // admit finds out who makes a request and of which project it is, and whether the route is for them. It gives the
 // request with its scope.
 func (s *Server) admit(w http.ResponseWriter, r *http.Request, rt route) (*http.Request, error) {
-	sc := &scope{rule: rt.rule, from: r.RemoteAddr, request: requestID(r), project: topology.DefaultProject}
+	sc := &scope{rule: rt.rule, from: r.RemoteAddr, request: requestID(r), query: r.URL.RawQuery, project: topology.DefaultProject}
 	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
 		sc.from = host
 	}
@@ -103,12 +105,15 @@ func requestID(r *http.Request) string {
 	return id + "." + own[:8] // two requests of one name are two
 }
 
-type principalKey struct{}
+// passedOn is the header in which a replica tells the one that leads who makes a request, which was let in where it came
+// from. It means nothing in requests of others.
+const passedOn = "X-Flowtap-Principal"
 
-// WithPrincipal makes a request that of a principal who has logged in elsewhere: at the replica that passes
-// it on.
-func WithPrincipal(ctx context.Context, p access.Principal) context.Context {
-	return context.WithValue(ctx, principalKey{}, p)
+// passOn makes a request that another replica answers.
+func passOn(r *http.Request, sc *scope) {
+	r.URL.RawQuery = sc.query
+	r.Header.Del("Authorization")
+	r.Header.Set(passedOn, base64.StdEncoding.EncodeToString(mustJSON(sc.principal)))
 }
 
 // login finds out who makes a request. A bearer token counts before a client certificate.
@@ -117,7 +122,12 @@ func WithPrincipal(ctx context.Context, p access.Principal) context.Context {
 // then on by all, which no cache could promise. Only while etcd is away the last that was seen of it does, for
 // reading.
 func (s *Server) login(r *http.Request, from string) (access.Principal, error) {
-	if p, ok := r.Context().Value(principalKey{}).(access.Principal); ok {
+	if s.deps.Forwarded != nil && s.deps.Forwarded(r.Context()) {
+		var p access.Principal
+		b, err := base64.StdEncoding.DecodeString(r.Header.Get(passedOn))
+		if err != nil || json.Unmarshal(b, &p) != nil {
+			return access.Principal{}, unauthorized("the replica that passed this on did not say who asks")
+		}
 		return p, nil
 	}
 	if s.deps.Insecure {

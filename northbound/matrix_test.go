@@ -47,6 +47,7 @@ var matrix = map[string]outcomes{
 	"GET /v1/projects/{id}":    onlyProvider("200 200 200 404"),
 	"PUT /v1/projects/{id}":    onlyProvider("200 200 200 404"),
 	"DELETE /v1/projects/{id}": onlyProvider("409 409 409 404"),
+	"GET /v1/replicas":         onlyProvider("200 200 200 200"),
 	"POST /v1/trace":           onlyProvider("200 200 200 404"),
 
 	"GET /v1/networks":         readers("200 404 404 404", "200 200 200 404"),

@@ -19,6 +19,8 @@ type scope struct {
 	rule      access.Rule
 	// from is the client's address, request the id of the request: for the audit log.
 	from, request string
+	// query is the request's as it came.
+	query string
 	// project is the one whose objects are meant; empty is all of them. named: the request says so itself.
 	project string
 	named   bool

@@ -73,7 +73,11 @@ func (s *Server) endpoint(rt route) http.Handler {
 		}
 		r, err := s.admit(w, r, rt)
 		if err == nil {
-			err = rt.handle(w, r)
+			handle := rt.handle
+			if rt.leads != nil && rt.leads(r) {
+				handle = s.byLeader(rt.handle)
+			}
+			err = handle(w, r)
 		}
 		if err != nil {
 			s.fail(w, r, err)

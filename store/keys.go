@@ -21,6 +21,8 @@ import (
 //	/flowtap/v1/first-token                                    there has been a first token of a provider
 //
 // An id is that of topology.Qualify, so it has no slash.
+//
+// Those of package replica are beside them: replicas/, masters/, leader and cluster/.
 const (
 	prefix        = "/flowtap/v1/"
 	schemaKey     = prefix + "schema"
