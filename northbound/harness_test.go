@@ -99,7 +99,7 @@ func (w *world) do(method, path, body string, header ...string) answered {
 	b, err := io.ReadAll(resp.Body)
 	require.NoError(w.t, err)
 	a := answered{status: resp.StatusCode, header: resp.Header, raw: string(b)}
-	if len(bytes.TrimSpace(b)) > 0 && strings.Contains(resp.Header.Get("Content-Type"), "json") {
+	if len(bytes.TrimSpace(b)) > 0 && strings.Contains(resp.Header.Get("Content-Type"), "json") && resp.Header.Get("Content-Type") != mediaLines {
 		require.NoError(w.t, json.Unmarshal(b, &a.body), "%s", b)
 	}
 	return a

@@ -66,6 +66,7 @@ func document(t testing.TB, s *Server) *openapi3.T {
 // validated holds every answer of s against the document.
 func validated(t *testing.T, s *Server) http.Handler {
 	openapi3filter.RegisterBodyDecoder(ProblemType, openapi3filter.JSONBodyDecoder)
+	openapi3filter.RegisterBodyDecoder(mediaLines, openapi3filter.FileBodyDecoder)
 	router, err := gorillamux.NewRouter(document(t, s))
 	require.NoError(t, err)
 	seen.Lock()

@@ -111,6 +111,9 @@ func tenantReason(project string, t flowtap.Tap, reason string) string {
 	if m[2] != t.Dst && m[2] != t.DstPool && topology.ProjectOf(m[2]) != project {
 		return fmt.Sprintf("a member of pool %s does not serve", topology.Relative(project, t.DstPool))
 	}
+	if project != topology.DefaultProject && topology.ProjectOf(m[2]) == topology.DefaultProject {
+		reason = strings.Replace(reason, " "+m[2], " "+topology.Relative(project, m[2]), 1)
+	}
 	return fromNode.ReplaceAllString(reason, "")
 }
 
