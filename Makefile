@@ -28,7 +28,8 @@ help: ## Show what can be made.
 build: ## Build flowtapd and flowtapctl into bin/.
 	@echo "Building flowtapd and flowtapctl (the first time fetches and compiles etcd, which takes a while) ..."
 	@mkdir -p bin
-	@$(GO) build -o bin/ ./cmd/...
+	@$(GO) build -o bin/ ./cmd/... ./test/chaos/...
+	@$(GO) build -o bin/etcd go.etcd.io/etcd/server/v3
 
 deps: ## Install Open vSwitch, Mininet and tools from Debian, where missing.
 	@sh scripts/install-deps.sh
