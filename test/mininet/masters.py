@@ -12,11 +12,23 @@ import collections
 import os
 import re
 
-LINE = re.compile(r"\|vconn\|DBG\|(\S+): (received|sent)(?: \(\w+\))?: (\S+) \(OF1\.3\) \(xid=(0x[0-9a-f]+)\):(.*)")
-# What changes a switch: of a bundle its commit.
+HEAD = re.compile(r"\|vconn\|DBG\|(\S+): (received|sent)(?: \(\w+\))?: (\S+) \(OF1\.3\) \(xid=(0x[0-9a-f]+)\):(.*)", re.DOTALL)
+BEGIN = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z\|")  # of a message; what follows it on other lines belongs to it
 CHANGES = ("OFPT_FLOW_MOD", "OFPT_GROUP_MOD", "OFPT_METER_MOD")
-COMMIT = re.compile(r"\btype=COMMIT_REQUEST\b")
 ROLE = re.compile(r"\brole=(\w+)(?: generation_id=(\d+))?")
+MASTER = ("master", "primary")  # as Open vSwitch spelled it, and spells it
+
+
+def messages(lines):
+    """Each with its further lines, the second at most: the rest only says what is in a bundle."""
+    message = ""
+    for line in lines:
+        if BEGIN.match(line):
+            yield message
+            message = line
+        elif message.count("\n") < 2:
+            message += line
+    yield message
 
 
 class Masters:
@@ -51,39 +63,41 @@ class Acts:
         self.terms = []  # (generation id, connection), as the switch granted them
         self._role = {}  # connection to its role; equal where it never asked
         self._asked = {}  # (connection, xid) to (role, generation id)
-        self._changes = {}  # (connection, xid) to what an error would take back
-        for line in lines:
-            found = LINE.search(line)
+        self._refusable = {}  # (connection, xid) to what is wrong unless an error follows
+        for message in messages(lines):
+            found = HEAD.search(message)
             if found:
-                self._message(line, *found.groups())
-        self.wrong += [text for text in self._changes.values() if text]
+                self._message(" ".join(message.split())[:300], *found.groups())
+        self.wrong += self._refusable.values()
 
-    def _message(self, line, connection, way, kind, xid, rest):
-        if way == "received" and kind == "OFPT_HELLO":
+    def _message(self, text, connection, way, kind, xid, rest):
+        if kind == "OFPT_HELLO":
             self._role.pop(connection, None)  # a new connection
         elif way == "received" and kind == "OFPT_ROLE_REQUEST":
             found = ROLE.search(rest)
             self._asked[connection, xid] = found[1], int(found[2] or 0)
         elif way == "sent" and kind == "OFPT_ROLE_REPLY" and (connection, xid) in self._asked:
-            role, generation = self._asked.pop((connection, xid))
-            self._granted(line, connection, role, generation)
-        elif way == "received" and (kind in CHANGES or kind == "OFPT_BUNDLE_CONTROL" and COMMIT.search(rest)):
+            self._granted(text, connection, *self._asked.pop((connection, xid)))
+        elif way == "received" and kind in CHANGES:
             self.by[connection] += 1
-            if self._role.get(connection) != "master":
-                self._changes[connection, xid] = f"{connection} acts without being master: {line.strip()[:300]}"
-        elif way == "sent" and kind == "OFPT_ERROR" and self._changes.pop((connection, xid), None):
-            self.by[connection] -= 1  # refused
+            if self._role.get(connection) not in MASTER:
+                self._refusable[connection, xid] = f"changed by one who is not master: {text}"
+        elif way == "sent" and kind == "OFPT_ERROR" and self._refusable.pop((connection, xid), None):
+            self.by[connection] -= 1
+        elif way == "sent" and kind == "ONFT_BUNDLE_CONTROL" and "type=COMMIT_REPLY" in rest:
+            self.by[connection] += 1
+            if self._role.get(connection) not in MASTER:
+                self.wrong.append(f"changed by one who is not master: {text}")
 
-    def _granted(self, line, connection, role, generation):
-        if role == "nochange":
-            return
-        if role == "master":
+    def _granted(self, text, connection, role, generation):
+        if role in MASTER:
             for other, was in self._role.items():
-                if was == "master" and other != connection:
+                if was in MASTER and other != connection:
                     self._role[other] = "slave"
             if self.terms and generation < self.terms[-1][0]:
-                self.wrong.append(f"generation {generation} after {self.terms[-1][0]}: {line.strip()[:300]}")
-            if any(g == generation and c.rsplit(":", 1)[0] != connection.rsplit(":", 1)[0] for g, c in self.terms):
-                self.wrong.append(f"two masters of generation {generation}: {line.strip()[:300]}")
+                self.wrong.append(f"generation {generation} after {self.terms[-1][0]}: {text}")
+            if any(g == generation and c != connection for g, c in self.terms):
+                self.wrong.append(f"a second master of generation {generation}: {text}")
             self.terms.append((generation, connection))
-        self._role[connection] = role
+        if role != "nochange":
+            self._role[connection] = role

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"math"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/anishathalye/porcupine"
@@ -20,6 +22,7 @@ type verdict struct {
 	info   porcupine.LinearizationInfo
 	counts map[string]int // operations by outcome
 	broken []operation    // answers that are wrong in any state: 5xx other than 503
+	ops    []porcupine.Operation
 }
 
 func (v verdict) ok() bool { return v.result == porcupine.Ok && len(v.broken) == 0 }
@@ -35,14 +38,13 @@ func check(all []operation) verdict {
 		}
 		end = max(end, o.Call, o.Return)
 	}
-	var ops []porcupine.Operation
-	for _, o := range bounded(all) {
+	for i, o := range bounded(all) {
 		if o.Return == math.MaxInt64 {
 			o.Return = end + 1
 		}
-		ops = append(ops, porcupine.Operation{ClientId: o.Client, Input: o, Call: o.Call, Output: nil, Return: o.Return})
+		v.ops = append(v.ops, porcupine.Operation{ClientId: o.Client, Input: o, Call: o.Call, Output: i, Return: o.Return})
 	}
-	v.result, v.info = porcupine.CheckOperationsVerbose(groups, ops, patience)
+	v.result, v.info = porcupine.CheckOperationsVerbose(groups, v.ops, patience)
 	return v
 }
 
@@ -60,18 +62,32 @@ func (v verdict) report(w io.Writer) {
 	if v.result == porcupine.Ok {
 		return
 	}
-	// The longest order that was found, by group: what it could not take in is where to look.
-	for i, partials := range v.info.PartialLinearizationsOperations() {
-		longest := 0
-		var last porcupine.Operation
-		for _, p := range partials {
-			if len(p) > longest {
-				longest, last = len(p), p[len(p)-1]
+	// Of each group the longest order that was found, and of what it could not take in the first: there
+	// is where to look.
+	for i, group := range groups.Partition(v.ops) {
+		var longest []porcupine.Operation
+		for _, order := range v.info.PartialLinearizationsOperations()[i] {
+			if len(order) > len(longest) {
+				longest = order
 			}
 		}
-		if longest > 0 {
-			o := last.Input.(operation)
-			fmt.Fprintf(w, "part %d, group %s: the longest order has %d operations and ends with %s, called at %d\n", i, o.Group, longest, describe(o), o.Call)
+		ordered := map[any]bool{}
+		for _, o := range longest {
+			ordered[o.Output] = true
 		}
+		left := slices.DeleteFunc(slices.Clone(group), func(o porcupine.Operation) bool { return ordered[o.Output] })
+		if len(left) == 0 {
+			continue
+		}
+		show := func(o porcupine.Operation) string {
+			in := o.Input.(operation)
+			return fmt.Sprintf("client %d at %.6f to %.6f s by %s: %s", o.ClientId, float64(o.Call)/1e9, float64(o.Return)/1e9, in.Replica, describe(in))
+		}
+		fmt.Fprintf(w, "of %d operations on group %s at most %d can be ordered, the last of them:\n", len(group), group[0].Input.(operation).Group, len(longest))
+		for _, o := range longest[max(0, len(longest)-12):] {
+			fmt.Fprintf(w, "  %s\n", show(o))
+		}
+		first := slices.MinFunc(left, func(a, b porcupine.Operation) int { return cmp.Compare(a.Return, b.Return) })
+		fmt.Fprintf(w, "then there is no room for\n  %s\n", show(first))
 	}
 }

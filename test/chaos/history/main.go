@@ -31,6 +31,7 @@ func run(args []string) error {
 		flags.Int64Var(&r.seed, "seed", 1, "of what the clients do")
 		flags.IntVar(&r.clients, "clients", 4, "how many at once")
 		flags.IntVar(&r.groups, "groups", 4, "of objects; groups g0, g1, ...")
+		flags.IntVar(&r.first, "first", 0, "number of the first group")
 		flags.StringVar(&r.monitor, "monitor", "", "`ID` of the port that all taps lead to")
 		flags.DurationVar(&r.pause, "pause", defaultPause, "between two requests of a client, on average")
 		if err := flags.Parse(args[1:]); err != nil {

@@ -105,8 +105,9 @@ func bounded(all []operation) []operation {
 		id    string
 		token int
 	}
-	seen := map[write]int64{}
+	seen, sent := map[write]int64{}, map[write]int{}
 	for _, o := range all {
+		sent[write{o.ID, o.Value.Token}]++
 		if o.Outcome != outcomeAnswered {
 			continue
 		}
@@ -124,8 +125,9 @@ func bounded(all []operation) []operation {
 			out = append(out, o)
 		case o.Outcome == outcomeUnknown && o.writes():
 			o.Return = math.MaxInt64
-			// A POST that was repeated may be another's doing.
-			if first, ok := seen[write{o.ID, o.Value.Token}]; ok && o.Kind == opReplace && first > o.Call {
+			w := write{o.ID, o.Value.Token}
+			// What a repeated POST wrote may be another's doing.
+			if first, ok := seen[w]; ok && sent[w] == 1 && first > o.Call {
 				o.Return = first
 			}
 			out = append(out, o)

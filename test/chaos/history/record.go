@@ -17,6 +17,7 @@ const defaultPause = 25 * time.Millisecond
 type recorder struct {
 	seed            int64
 	clients, groups int
+	first           int // group
 	pause           time.Duration
 	monitor         string
 	replicas        []string // base URLs
@@ -52,6 +53,8 @@ func (r *recorder) run(ctx context.Context) error {
 	}
 	return errors.Join(errs...)
 }
+
+func (r *recorder) group(n int) string { return fmt.Sprintf("g%d", r.first+n) }
 
 func (r *recorder) now() int64 { return time.Since(r.begin).Nanoseconds() }
 
@@ -116,7 +119,7 @@ func (c *client) run(ctx context.Context) {
 
 // next is what to do next: half of it is reading.
 func (c *client) next() operation {
-	group := fmt.Sprintf("g%d", c.rng.IntN(c.r.groups))
+	group := c.r.group(c.rng.IntN(c.r.groups))
 	ids := []string{networkOf(group), portA(group), portB(group), portA(group), portB(group), tapOf(group), tapOf(group)}
 	o := operation{Client: c.id, Group: group, ID: ids[c.rng.IntN(len(ids))]}
 	switch n := c.rng.IntN(20); {
@@ -160,7 +163,7 @@ const attempts = 100
 // readAll reads every object and list once; an answer that says nothing is asked for again.
 func (c *client) readAll() error {
 	for n := range c.r.groups {
-		g := fmt.Sprintf("g%d", n)
+		g := c.r.group(n)
 		ops := []operation{{Kind: opList, ID: g}, {Kind: opList, ID: portA(g)}, {Kind: opList, ID: portB(g)}}
 		for _, id := range []string{networkOf(g), portA(g), portB(g), tapOf(g)} {
 			ops = append(ops, operation{Kind: opRead, ID: id})

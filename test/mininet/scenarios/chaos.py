@@ -6,12 +6,15 @@ run.py --chaos-seconds 3600 --seed 7 chaos
 import contextlib
 import os
 import random
+import shutil
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import ofdump
+from api import Refused
 from bench_monitors import hairpin
+from check import OUT
 from cluster import Cluster
 from faults import Chaos
 from masters import Masters
@@ -23,7 +26,9 @@ RATE = 200  # frames a second of each sender: there are many minutes of them
 CONVERGED = 10  # seconds after the last fault
 SHORT, LONG = 2.0, 8.0  # seconds: the longest fault of a run of less than a minute, and of others
 TIES = {"ports": [("network", "networks")], "taps": [("src", "ports"), ("dst", "ports")]}  # fields that refer to others
-ATTACHED = ("g0-a", "n1"), ("g1-a", "n2"), ("g2-b", "n3")  # objects of the clients that have a VM
+GROUPS = 4  # of objects that the clients make and remove
+ATTACHED = (0, "a", "n1"), (1, "a", "n2"), (2, "b", "n3")  # which of their ports have a VM
+SEGMENT = 60  # seconds of faults after which everything is judged, and goes on
 
 
 def everything_fails(w, check):
@@ -35,28 +40,38 @@ def everything_fails(w, check):
         masters = Masters(w.lab, NODES)
         cluster.control(NODES)
         story = Story(w, check, cluster, rng)
-        try:
-            story.run(seed)
-        except BaseException:
-            print(story.chaos.report(), end="", flush=True)
-            raise
+        for n, seconds in enumerate(segments(w.chaos_seconds)):
+            story.run(n, seconds)
         story.nobody_else_acted(masters)
         story.nothing_left_to_do()
         for m in cluster.machines:
             check.that(f"{m} runs, and never panicked", m.running and not m.panicked(), m.tail())
 
 
+def segments(seconds):
+    """Parts of about a minute."""
+    count = -(-seconds // SEGMENT)
+    return [seconds / count] * count
+
+
+def program(w, name):
+    """A program that `make build` puts beside flowtapd."""
+    for directory in (os.path.dirname(w.flowtapd.binary), os.path.join(os.path.dirname(OUT), "..", "..", "bin")):
+        path = os.path.abspath(os.path.join(directory, name))
+        if os.access(path, os.X_OK):
+            return path
+    raise FileNotFoundError(f"no program {name} beside {w.flowtapd.binary} nor in bin: `make build` makes it")
+
+
 @contextlib.contextmanager
 def in_place_of_flowtapd(w):
     """A cluster on the lab's switches, which w speaks to meanwhile; then the lab's own flowtapd has them again."""
-    def program(name):
-        return next(p for p in (os.path.join(os.path.dirname(w.flowtapd.binary), name), os.path.join("bin", name)) if os.access(p, os.X_OK))
-
+    etcd, history = program(w, "etcd"), program(w, "history")
     w.flowtapd.stop()
     own, report = w.api, w.report
     try:
-        with Cluster(w.lab, w.flowtapd.binary, program("etcd")) as cluster:
-            cluster.history = program("history")
+        with Cluster(w.lab, w.flowtapd.binary, etcd) as cluster:
+            cluster.history = history
             cluster.start()
             w.api = cluster.api
             w.report = lambda: report() + cluster.report()
@@ -78,36 +93,44 @@ class Story:
     def __init__(self, w, check, cluster, rng):
         self.w, self.check, self.cluster = w, check, cluster
         self.chaos = Chaos(cluster, [w.lab.nodes[n] for n in NODES], rng, SHORT if w.chaos_seconds < 60 else LONG)
-        self.history = os.path.join(w.lab.directory, "history.jsonl")
         connected(w.api, WAIT)
         w.network("shop")
         self.web, self.far, self.near = w.vms("shop", ("web", "n1"), ("far", "n2"), ("near", "n1"))
         self.ids, self.own, self.ips = w.monitors(("ids", "n3"), ("own", "n2"), ("ips", "n3"))
-        w.lab.add_vms([dict(name=name, node=node, mac="02:cc:00:00:00:01", quiet=True) for name, node in ATTACHED])
+        self.taps = [w.tap(self.web, self.ids), w.tap(self.far, self.own, direction="in", match=f"nw_src={self.web.ips[0]}"),
+                     w.redirect(self.near, self.ips, direction="out")]
 
-    def run(self, seed):
+    def run(self, number, seconds):
+        """Faults for so many seconds, and the judgement."""
         w, web, far, near = self.w, self.web, self.far, self.near
+        attached = w.lab.add_vms([dict(name=f"g{GROUPS * number + g}-{port}", node=node, mac="02:cc:00:00:00:01", quiet=True) for g, port, node in ATTACHED])
+        history = os.path.join(w.lab.directory, f"history-{number}.jsonl")
+        self.chaos.log = []
         with hairpin(self.ips), Captures(web, far, near, self.ids, self.own, self.ips) as at:
-            taps = [w.tap(web, self.ids), w.tap(far, self.own, direction="in", match=f"nw_src={web.ips[0]}"), w.redirect(near, self.ips, direction="out")]
             with sending(web, mixed(udp(web, far), broadcast(web)), RATE) as out, sending(far, udp(far, web), RATE) as back, \
                     sending(near, udp(near, far), RATE) as diverted:
-                with self.clients(seed):
+                with self.clients(number, history):
                     out.wait_sent(50)
-                    over = self.chaos.run(w.chaos_seconds)
-                    self.converges(taps, over)
+                    over = self.chaos.run(seconds)
+                    self.converges(over)
+                self.clients_taps_settle(attached)
                 out.wait_more(50)
                 for s in (out, back, diverted):
                     s.stop()
             at.settle()
-        self.all_counted(at, out.sent, back.sent, diverted.sent)
-        self.all_explained()
-        self.all_there()
+        ok = self.all_counted(at, out.sent, back.sent, diverted.sent)
+        ok &= self.all_explained(history)
+        ok &= self.all_there()
+        if not ok:
+            print(f"     the faults were\n{self.chaos.report()}", flush=True)
+        self.clear(number)
 
     @contextlib.contextmanager
-    def clients(self, seed):
+    def clients(self, number, history):
         """Concurrent clients for the length of the block; at its end they read everything once more through every replica."""
-        with open(self.history, "wb") as out:
-            recorder = subprocess.Popen([self.cluster.history, "record", "--seed", str(seed), "--monitor", self.ids.name, *(r.base for r in self.cluster.replicas)],
+        with open(history, "wb") as out:
+            recorder = subprocess.Popen([self.cluster.history, "record", "--seed", str(self.chaos.rng.randrange(1 << 32)), "--groups", str(GROUPS),
+                                         "--first", str(GROUPS * number), "--monitor", self.ids.name, *(r.base for r in self.cluster.replicas)],
                                         stdin=subprocess.PIPE, stdout=out, stderr=subprocess.PIPE, text=True)
             self.w.lab.entry.add_process(recorder.pid)
             try:
@@ -118,13 +141,13 @@ class Story:
                 recorder.kill()
                 recorder.wait()
 
-    def converges(self, taps, over):
+    def converges(self, over):
         """Everything is in force again soon after the last fault."""
         try:
             for r in self.cluster.replicas:
                 self.wait(r.api.ready, over, f"{r} serves")
                 connected(r.api, left(over))
-                for id in taps:
+                for id in self.taps:
                     r.api.wait_state("taps", id, "active", timeout=left(over))
             took, why = time.monotonic() - over, ""
         except (TimeoutError, OSError) as e:
@@ -141,42 +164,57 @@ class Story:
                 raise TimeoutError(f"not within {CONVERGED} s: {what}")
             time.sleep(0.02)
 
-    def all_counted(self, at, out, back, diverted):
-        check = self.check
-        flooded = [f for f in out if f[:6] == b"\xff" * 6]
-        direct = [f for f in out if f[:6] != b"\xff" * 6]
-        ok = check.same("through all faults every frame arrived", out + diverted, at[self.far].frames)
-        ok &= check.same("also in the other direction", back, at[self.web].frames)
-        ok &= check.same("and those that are flooded", flooded, at[self.near].frames)
-        ok &= check.same("a remote monitor got one copy of each", out + back, at[self.ids].frames)
-        ok &= check.same("so did a local one, of what its contract says", out, at[self.own].frames)
-        ok &= check.same("what is redirected was at its monitor", diverted, at[self.ips].frames)
-        if not ok:
-            print(f"     {len(direct)} of them direct; the faults:\n{self.chaos.report()}", flush=True)
+    def clients_taps_settle(self, attached):
+        """What the clients left behind is in force where it can be, and nowhere else."""
+        names, deadline = {vm.name for vm in attached}, time.monotonic() + WAIT
+        while True:
+            states = {t["id"]: (t["status"]["state"], "active" if t["src"] in names else "pending") for t in self.w.api.list("taps") if t["id"] not in self.taps}
+            wrong = {id: f"{is_}, not {should}" for id, (is_, should) in states.items() if is_ != should}
+            if not wrong or time.monotonic() > deadline:
+                break
+            time.sleep(0.05)
+        self.check.that(f"the clients' {len(states)} taps are in force where their ports are", not wrong, wrong)
 
-    def all_explained(self):
+    def clear(self, number):
+        """Remove what the clients made."""
+        groups = [f"g{GROUPS * number + n}" for n in range(GROUPS)]
+        for collection, ids in (("taps", [f"{g}-t" for g in groups]), ("ports", [f"{g}-{p}" for g in groups for p in "ab"]), ("networks", groups)):
+            for id in ids:
+                with contextlib.suppress(Refused):
+                    self.w.api.delete(collection, id)
+        self.w.lab.remove_vms([vm for name, vm in self.w.lab.vms.items() if name.startswith("g")])
+
+    def all_counted(self, at, out, back, diverted):
+        same = self.check.same
+        return all([same("through all faults every frame arrived", out + diverted, at[self.far].frames),
+                    same("also in the other direction", back, at[self.web].frames),
+                    same("and those that are flooded", [f for f in out if f[:6] == b"\xff" * 6], at[self.near].frames),
+                    same("a remote monitor got one copy of each", out + back, at[self.ids].frames),
+                    same("so did a local one, of what its contract says", out, at[self.own].frames),
+                    same("what is redirected was at its monitor", diverted, at[self.ips].frames)])
+
+    def all_explained(self, history):
         """The answers that the clients had are those of one machine that never fails."""
-        picture = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "out", f"history-{os.getpid()}.html")
-        os.makedirs(os.path.dirname(picture), exist_ok=True)
-        done = subprocess.run([self.cluster.history, "check", "--picture", picture, self.history], capture_output=True, text=True, check=False)
+        kept = os.path.join(OUT, f"{os.path.basename(history)[:-6]}-{os.getpid()}")
+        os.makedirs(OUT, exist_ok=True)
+        done = subprocess.run([self.cluster.history, "check", "--picture", f"{kept}.html", history], capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            keep(self.history, picture.replace(".html", ".jsonl"))
-        ok = self.check.that(f"the history of operations is linearizable ({done.stdout.splitlines()[0] if done.stdout else ''})", done.returncode == 0,
-                             f"{done.stdout}{done.stderr}{picture}\n{self.chaos.report()}")
-        if ok:
-            print(f"     {done.stdout.splitlines()[0]}", flush=True)
+            shutil.copy(history, f"{kept}.jsonl")
+        first = done.stdout.partition("\n")[0]
+        return self.check.that(f"the history of operations is linearizable ({first})", done.returncode == 0, f"{done.stdout}{done.stderr}see {kept}.html, .jsonl")
 
     def all_there(self):
         """Every replica says the same, and etcd holds of each object all or nothing."""
         with ThreadPoolExecutor(4) as at_once:
             lists = list(at_once.map(lambda r: {c: wanted(r.api, c) for c in ("nodes", "networks", "ports", "taps")}, self.cluster.replicas))
-        for r, found in zip(self.cluster.replicas[1:], lists[1:]):
-            self.check.equal(f"{r} says the same as {self.cluster.replicas[0]}", lists[0], found)
+        ok = all([self.check.equal(f"{r} says the same as {self.cluster.replicas[0]}", lists[0], found)
+                  for r, found in zip(self.cluster.replicas[1:], lists[1:])])
         dumps = [m.dump("/flowtap/v1/") for m in self.cluster.members]
         objects = {c: {i["id"]: i for i in items} for c, items in lists[0].items()}
         for m, dump in zip(self.cluster.members, dumps):
             left = half_done(objects, dump)
-            self.check.that(f"{m} has every object with all that belongs to it, and nothing else", not left, "\n".join(left))
+            ok &= self.check.that(f"{m} has every object with all that belongs to it, and nothing else", not left, "\n".join(left))
+        return ok
 
     def nobody_else_acted(self, masters):
         """Only masters changed switches."""
@@ -243,11 +281,6 @@ def half_done(objects, dump):
         if kind == "status" and collection in objects and id not in objects[collection]:
             wrong.append(f"status of nothing: {k}")
     return wrong
-
-
-def keep(path, to):
-    with contextlib.suppress(OSError), open(path, "rb") as f, open(to, "wb") as out:
-        out.write(f.read())
 
 
 STORIES = [everything_fails]
