@@ -29,10 +29,12 @@ var mayImport = map[string][]string{
 	"store":            {"openflow", "topology", "flowtap"},
 	"controller":       {"openflow", "openflow/flowset", "openflow/ofconn", "openflow/ofsim", "topology", "flowtap", "flowtap/pipeline", "flowtap/trace", "store"},
 	"northbound":       {"openflow", "topology", "flowtap", "flowtap/trace", "store"},
-	"cmd/flowtapd":     {"openflow", "openflow/flowset", "flowtap/trace", "controller", "northbound", "store"},
+	"tlsfiles":         {},
+	"pki":              {},
+	"cmd/flowtapd":     {"tlsfiles", "openflow", "openflow/flowset", "openflow/ofconn", "flowtap/trace", "controller", "northbound", "store"},
+	"cmd/flowtapctl":   {"pki", "tlsfiles", "topology", "flowtap", "flowtap/trace", "northbound"},
 	// Black box: what the clients of a history know is HTTP.
 	"test/chaos/history": {},
-	"cmd/flowtapctl":   {"topology", "flowtap", "flowtap/trace", "northbound"},
 }
 
 // testHelpers are packages that only tests import.

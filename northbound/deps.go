@@ -2,6 +2,7 @@ package northbound
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"time"
@@ -43,6 +44,9 @@ type Deps struct {
 	Trace func(context.Context, TraceRequest) (*trace.Trace, error)
 	// Unregistered lists the switches that are connected and that no node names; nil is none.
 	Unregistered func() []UnregisteredNode
+	// TLS is what Serve speaks; nil is plain TCP. Client certificates that it verified are in each request's
+	// TLS.VerifiedChains.
+	TLS *tls.Config
 	// MaxWatchers bounds the streams of ?watch=true; one more is answered 503. Zero is 64.
 	MaxWatchers int
 	// Heartbeat is the time between two comments on an idle stream. Zero is 15 s.

@@ -2,9 +2,11 @@ package northbound
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"runtime/debug"
@@ -146,6 +148,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
+		ErrorLog: slog.NewLogLogger(s.deps.Logger.Handler(), slog.LevelDebug), // anybody can fail to shake hands
 		// No WriteTimeout: watches and waits are long. Watches set a deadline for each write.
 	}
 	run, cancel := context.WithCancel(ctx)
@@ -163,7 +166,11 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		}
 		down <- err
 	})
-	err := srv.Serve(l)
+	serving := l
+	if s.deps.TLS != nil {
+		serving = tls.NewListener(l, s.deps.TLS)
+	}
+	err := srv.Serve(serving)
 	cancel()
 	wg.Wait()
 	if !errors.Is(err, http.ErrServerClosed) {

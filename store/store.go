@@ -31,8 +31,9 @@ type Config struct {
 	Logger *slog.Logger
 	// DialTimeout bounds how long Open waits for etcd to serve; zero means 5 s.
 	DialTimeout time.Duration
-	// TLS is for https endpoints.
-	TLS *tls.Config
+	// TLS gives what a connection to an https endpoint that is made now uses; nil: the system's authorities,
+	// and no certificate of ours.
+	TLS func() *tls.Config
 }
 
 func (c *Config) validate() error {
@@ -129,12 +130,15 @@ func newCollection[S, T any](s *Store, name string, links func(string, *S) links
 
 // dial makes a client; it does not wait for a connection.
 func dial(c Config) (*clientv3.Client, error) {
+	options := []grpc.DialOption{grpc.WithStatsHandler(sending{}), grpc.WithConnectParams(redial)}
+	if c.TLS != nil {
+		options = append(options, grpc.WithTransportCredentials(credential(c.TLS)))
+	}
 	return clientv3.New(clientv3.Config{
 		Endpoints:   c.Endpoints,
 		DialTimeout: c.DialTimeout,
-		TLS:         c.TLS,
 		Logger:      zapTo(c.Logger, nil),
-		DialOptions: []grpc.DialOption{grpc.WithStatsHandler(sending{}), grpc.WithConnectParams(redial)},
+		DialOptions: options,
 		// A member that vanished without a word is noticed after 13 s at most. etcd refuses pings that are
 		// less than 5 s apart.
 		DialKeepAliveTime:    10 * time.Second,

@@ -83,6 +83,7 @@ func (p *problem) Error() string {
 type client struct {
 	base    string
 	timeout time.Duration // of one request, on top of its wait
+	http    *http.Client
 }
 
 // request is one call. A zero wait and an empty revision are left out.
@@ -152,7 +153,7 @@ func (c *client) send(ctx context.Context, r request) (*http.Response, error) {
 	if r.revision != "" {
 		req.Header.Set("If-Match", strconv.Quote(r.revision))
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := c.http.Do(req)
 	var netErr *url.Error
 	if errors.As(err, &netErr) {
 		if errors.Is(err, context.Canceled) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -246,7 +247,7 @@ func TestSplitYAML(t *testing.T) {
 }
 
 func TestTimeoutIsOfOneRequest(t *testing.T) {
-	c := &client{base: "http://127.0.0.1:1", timeout: time.Millisecond}
+	c := &client{base: "http://127.0.0.1:1", timeout: time.Millisecond, http: http.DefaultClient}
 	_, err := c.list(context.Background(), collections[0], nil)
 	require.Error(t, err)
 }

@@ -14,6 +14,7 @@ func main() {
 	code := run(ctx, os.Args[1:], world{
 		in: os.Stdin, out: os.Stdout, err: os.Stderr,
 		server: os.Getenv("FLOWTAP_SERVER"),
+		ca:     os.Getenv("FLOWTAP_CA"), cert: os.Getenv("FLOWTAP_CERT"), key: os.Getenv("FLOWTAP_KEY"),
 	})
 	stop()
 	os.Exit(code)

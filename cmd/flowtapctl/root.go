@@ -4,11 +4,15 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
+	"net/http"
 	"net/url"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/flowtap/flowtap/tlsfiles"
 )
 
 // Exit codes.
@@ -25,12 +29,15 @@ type world struct {
 	in       io.Reader
 	out, err io.Writer
 	server   string // from the environment; empty: the default
+	// files of certificates, from the environment
+	ca, cert, key string
 }
 
 // app is what the commands share: the flags of all and what is made of them.
 type app struct {
 	world
 	flagServer string
+	files      tlsfiles.Files
 	output     string // table, json or yaml
 	timeout    time.Duration
 }
@@ -45,7 +52,7 @@ func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(fo
 
 // run executes one command line and gives its exit code.
 func run(ctx context.Context, args []string, w world) int {
-	a := &app{world: w}
+	a := &app{world: w, files: tlsfiles.Files{Option: "-"}}
 	cmd := a.root()
 	cmd.SetArgs(args)
 	cmd.SetIn(w.in)
@@ -88,11 +95,14 @@ func (a *app) root() *cobra.Command {
 	}
 	f := root.PersistentFlags()
 	f.StringVar(&a.flagServer, "server", server, "URL of the controller; the environment's FLOWTAP_SERVER is the default")
+	f.StringVar(&a.files.CA, "ca", a.world.ca, "`FILE` of the authorities that an https server's certificate must come from; default FLOWTAP_CA, or the system's")
+	f.StringVar(&a.files.Cert, "cert", a.world.cert, "`FILE` of a client certificate; default FLOWTAP_CERT")
+	f.StringVar(&a.files.Key, "key", a.world.key, "`FILE` of its key; default FLOWTAP_KEY")
 	f.StringVarP(&a.output, "output", "o", "table", "table, json or yaml")
 	f.DurationVar(&a.timeout, "request-timeout", 30*time.Second, "how long one request may take, apart from --wait")
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp)) // fails for unknown flags only
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	root.AddCommand(a.getCommand(), a.createCommand(), a.applyCommand(), a.deleteCommand(), a.waitCommand(), a.watchCommand(), a.traceCommand())
+	root.AddCommand(a.getCommand(), a.createCommand(), a.applyCommand(), a.deleteCommand(), a.waitCommand(), a.watchCommand(), a.traceCommand(), a.pkiCommand())
 	return root
 }
 
@@ -102,5 +112,16 @@ func (a *app) client() (*client, error) {
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
 		return nil, usagef("--server must be a URL such as %s, not %q", defaultServer, a.flagServer)
 	}
-	return &client{base: strings.TrimSuffix(a.flagServer, "/"), timeout: a.timeout}, nil
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	if a.files.Given() {
+		if u.Scheme != "https" {
+			return nil, usagef("certificates are for an https server: --server is %s", a.flagServer)
+		}
+		source, err := tlsfiles.Load(a.files, slog.New(slog.DiscardHandler))
+		if err != nil {
+			return nil, &usageError{err}
+		}
+		transport.TLSClientConfig = source.Client()
+	}
+	return &client{base: strings.TrimSuffix(a.flagServer, "/"), timeout: a.timeout, http: &http.Client{Transport: transport}}, nil
 }

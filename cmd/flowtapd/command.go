@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/flowtap/flowtap/tlsfiles"
 )
 
 // options is what the command line says.
@@ -24,6 +26,7 @@ type options struct {
 	insecure      bool
 	epoch         string
 	auditInterval time.Duration
+	certs         certFiles
 }
 
 // A usageError is the command line's fault: exit code 2.
@@ -66,9 +69,10 @@ func command() *cobra.Command {
 	f.StringSliceVar(&o.etcdEndpoints, "etcd-endpoints", nil, "`URL,URL` of an external etcd cluster, instead of the embedded one")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
-	f.BoolVar(&o.insecure, "insecure", false, "accept plain TCP, and no login, beyond loopback: for labs")
+	f.BoolVar(&o.insecure, "insecure", false, "accept plain TCP beyond loopback: for labs")
 	f.DurationVar(&o.auditInterval, "audit-interval", 4*time.Second, "how often each switch is read back and compared, and counters are read")
 	f.StringVar(&o.epoch, "epoch", "auto", "cure of the stale megaflows of Open vSwitch's userspace datapath: auto, always or never")
+	o.certs.flags(f)
 	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{fmt.Errorf("%w; see flowtapd --help", err)} })
 	return c
 }
@@ -105,23 +109,30 @@ func (o *options) check() (*slog.Logger, error) {
 			return nil, fmt.Errorf("--etcd-endpoints %q: want URLs such as http://127.0.0.1:2379", e)
 		}
 	}
-	for flag, addr := range map[string]string{"--openflow-addr": o.openflowAddr, "--http-addr": o.httpAddr} {
-		if err := o.checkAddr(flag, addr); err != nil {
-			return nil, err
-		}
+	if err := o.certs.check(o.etcdEndpoints); err != nil {
+		return nil, err
+	}
+	if err := o.checkAddr("--openflow-addr", o.openflowAddr, o.certs.openflow); err != nil {
+		return nil, err
+	}
+	if err := o.checkAddr("--http-addr", o.httpAddr, o.certs.http); err != nil {
+		return nil, err
 	}
 	return slog.New(h), nil
 }
 
-// checkAddr refuses what is no address, and what others could reach unless that was asked for.
-func (o *options) checkAddr(flag, addr string) error {
+// checkAddr refuses what is no address, and a listener without TLS that others could reach, unless
+// that was asked for.
+func (o *options) checkAddr(flag, addr string, files tlsfiles.Files) error {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
 		return fmt.Errorf("%s %q: want HOST:PORT", flag, addr)
 	}
 	ip, err := netip.ParseAddr(host)
-	if loopback := host == "localhost" || err == nil && ip.IsLoopback(); !loopback && !o.insecure {
-		return fmt.Errorf("%s %s can be reached from other machines, and there is no TLS yet: listen on 127.0.0.1, or say --insecure in a lab", flag, addr)
+	loopback := host == "localhost" || err == nil && ip.IsLoopback()
+	if !loopback && files.Cert == "" && !o.insecure {
+		return fmt.Errorf("%s %s can be reached from other machines: give %s-cert and %s-key, or listen on 127.0.0.1, or say --insecure in a lab",
+			flag, addr, files.Option, files.Option)
 	}
 	return nil
 }

@@ -16,11 +16,18 @@ import (
 	"github.com/flowtap/flowtap/flowtap/trace"
 	"github.com/flowtap/flowtap/northbound"
 	"github.com/flowtap/flowtap/openflow"
+	"github.com/flowtap/flowtap/openflow/ofconn"
 	"github.com/flowtap/flowtap/store"
 )
 
 // serve runs the controller until ctx ends or a part of it fails.
 func serve(ctx context.Context, o options, log *slog.Logger) error {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	certs, err := o.certs.load(log, registry)
+	if err != nil {
+		return err
+	}
 	// Listening comes first: a taken port is found before a data directory is made.
 	forSwitches, err := listen("--openflow-addr", o.openflowAddr)
 	if err != nil {
@@ -32,7 +39,7 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 		return err
 	}
 	defer forUsers.Close()
-	st, err := store.Open(ctx, store.Config{Endpoints: o.etcdEndpoints, DataDir: o.dataDir, Logger: log})
+	st, err := store.Open(ctx, store.Config{Endpoints: o.etcdEndpoints, DataDir: o.dataDir, Logger: log, TLS: certs.forEtcd()})
 	if err != nil {
 		return err
 	}
@@ -42,14 +49,12 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 		}
 	}()
 
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	ctl := controller.New(controller.Deps{
-		Config: controller.Config{NoEpochs: o.epoch == "never", AuditInterval: o.auditInterval},
+		Config: controller.Config{NoEpochs: o.epoch == "never", AuditInterval: o.auditInterval, Conn: ofconn.Config{TLS: certs.forSwitches()}},
 		Store:  st, Listener: forSwitches, Logger: log, Registry: registry,
 	})
 	api, err := northbound.New(northbound.Deps{
-		Store: st, Logger: log, Registry: registry, Ready: st.Ready,
+		Store: st, Logger: log, Registry: registry, Ready: st.Ready, TLS: certs.forUsers(),
 		Planner: planner{ctl}, Settled: ctl.Settled, ReadCounters: ctl.ReadCounters,
 		Trace: func(ctx context.Context, r northbound.TraceRequest) (*trace.Trace, error) {
 			return ctl.Trace(ctx, controller.TraceRequest(r))

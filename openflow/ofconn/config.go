@@ -1,6 +1,7 @@
 package ofconn
 
 import (
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"time"
@@ -38,6 +39,8 @@ type Config struct {
 	// MaxHandshakes is how many accepted connections Serve lets be in their handshake at once;
 	// more wait in the listen backlog. Default 128.
 	MaxHandshakes int
+	// TLS is what Serve speaks with switches; nil is plain TCP. It should ask for their certificates.
+	TLS *tls.Config
 	// Logger gets what no caller can be told. Nil discards.
 	Logger *slog.Logger
 }

@@ -1,6 +1,8 @@
 package ofconn
 
 import (
+	"crypto/tls"
+	"errors"
 	"log/slog"
 	"net"
 	"slices"
@@ -20,6 +22,7 @@ type Conn struct {
 	features *openflow.FeaturesReply
 	desc     openflow.Desc
 	ports    []openflow.Port
+	tls      *tls.ConnectionState // nil without TLS
 
 	x     xids
 	count counters
@@ -93,6 +96,10 @@ func (c *Conn) Desc() openflow.Desc { return c.desc }
 // there as well, so apply them to this list in order.
 func (c *Conn) Ports() []openflow.Port { return slices.Clone(c.ports) }
 
+// TLS is what was agreed in the handshake of TLS, with the switch's certificate where it was asked for
+// one; nil on a plain connection. Do not change it.
+func (c *Conn) TLS() *tls.ConnectionState { return c.tls }
+
 // RemoteAddr is the switch's end of the connection.
 func (c *Conn) RemoteAddr() net.Addr { return c.nc.RemoteAddr() }
 
@@ -133,6 +140,10 @@ func (c *Conn) fail(reason error) {
 	c.failOnce.Do(func() {
 		c.reason = reason
 		close(c.done)
-		_ = c.nc.Close() // nothing to be done about it
+		nc := c.nc
+		if t, ok := nc.(*tls.Conn); ok && !errors.Is(reason, ErrClosed) {
+			nc = t.NetConn() // its Close would say goodbye, and wait for somebody who may not listen
+		}
+		_ = nc.Close() // nothing to be done about it
 	})
 }

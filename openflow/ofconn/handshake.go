@@ -2,6 +2,7 @@ package ofconn
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -20,13 +21,16 @@ func Handshake(ctx context.Context, nc net.Conn, config Config) (*Conn, error) {
 		_ = nc.Close()
 		return nil, err
 	}
-	if tcp, ok := nc.(*net.TCPConn); ok {
-		_ = tcp.SetNoDelay(true) // the default; latency depends on it
-	}
 	ctx, cancel := context.WithTimeoutCause(ctx, config.HandshakeTimeout,
 		fmt.Errorf("handshake not done in %v", config.HandshakeTimeout))
 	defer cancel()
+	state, err := secure(ctx, nc)
+	if err != nil {
+		_ = nc.Close()
+		return nil, fmt.Errorf("TLS with %s: %w", addrString(nc), err)
+	}
 	c := newConn(nc, config)
+	c.tls = state
 	// Urgent, so that it comes before whatever the reader may have to answer.
 	c.enqueueUrgent(c.x.take(1), &openflow.Hello{Versions: []uint8{openflow.Version}})
 	c.start()
@@ -39,6 +43,23 @@ func Handshake(ctx context.Context, nc net.Conn, config Config) (*Conn, error) {
 		return nil, fmt.Errorf("handshake with %s: %w", addrString(nc), err)
 	}
 	return c, nil
+}
+
+// secure does the handshake of TLS, where nc speaks that, so that its failure is told apart. It gives
+// nil for a plain connection.
+func secure(ctx context.Context, nc net.Conn) (*tls.ConnectionState, error) {
+	t, ok := nc.(*tls.Conn)
+	if !ok {
+		return nil, nil
+	}
+	if err := t.HandshakeContext(ctx); err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return nil, err
+	}
+	state := t.ConnectionState()
+	return &state, nil
 }
 
 // fragNXMatch is Open vSwitch's fragment handling in which a first fragment shows its ports

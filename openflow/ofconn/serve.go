@@ -2,6 +2,7 @@ package ofconn
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -124,5 +125,8 @@ func (s *server) serve(ctx context.Context, nc net.Conn) {
 
 func (s *server) handshake(ctx context.Context, nc net.Conn) (*Conn, error) {
 	defer func() { <-s.slots }()
+	if s.c.TLS != nil {
+		nc = tls.Server(nc, s.c.TLS)
+	}
 	return Handshake(ctx, nc, s.c)
 }

@@ -14,6 +14,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import tempfile
 import time
 
 import netns
@@ -106,8 +107,7 @@ class Member(Machine):
         super().__init__(lab, name, address)
         self.binary, self.peers = binary, peers
         self.url = f"http://{address}:2379"
-        self.disk = os.path.join(lab.directory, name)
-        os.makedirs(self.disk)
+        self.disk = tempfile.mkdtemp(prefix=f"{name}-", dir=lab.directory)
         run(netns.inside(self.host.pid, "mount", "-t", "tmpfs", "-o", f"size={ETCD_DISK}", "tmpfs", self.disk))
 
     def command(self):
@@ -171,9 +171,10 @@ class Cluster:
         self.members, self.replicas = [], []
         lab.on_stop.append(self._end)
         try:
-            self.members += [Member(lab, name, address, etcd, addresses) for name, address in addresses]
-            urls = [m.url for m in self.members]
-            self.replicas += [Replica(lab, f"f{n}", f"{lab.mgmt}.{20 + n}", flowtapd, urls, peers) for n in range(1, MEMBERS + 1 if peers else 2)]
+            for name, address in addresses:
+                self.members.append(Member(lab, name, address, etcd, addresses))
+            for n in range(1, MEMBERS + 1 if peers else 2):
+                self.replicas.append(Replica(lab, f"f{n}", f"{lab.mgmt}.{20 + n}", flowtapd, [m.url for m in self.members], peers))
         except BaseException:
             self.__exit__()
             raise
