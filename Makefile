@@ -5,8 +5,8 @@ GO      ?= go
 GOFLAGS += -buildvcs=false
 export GOFLAGS
 
-# Seconds of each fuzz target in `make test`.
-FUZZTIME ?= 5s
+# Seconds of fuzzing in `make test`, shared by all targets. An hour each: make fuzz FUZZTIME=60000
+FUZZTIME ?= 40
 # Tunnel type of the lab: geneve, vxlan or gre.
 TUNNEL   ?= geneve
 # Layout of its nodes: one-bridge or two-bridge.
@@ -51,7 +51,7 @@ unit: deps ## All Go tests, those against a real Open vSwitch included, with the
 	$(GO) test -race -timeout 12m ./...
 	$(GO) test -timeout 12m -run 'Mediation|Interleaving|Epochs|AddUp' ./flowtap/pipeline # all cases, which the race detector makes too slow
 
-fuzz: ## Each fuzz target for FUZZTIME.
+fuzz: ## All fuzz targets, for FUZZTIME seconds together.
 	@sh scripts/fuzz.sh $(FUZZTIME)
 
 lab: deps build ## The Mininet scenarios on real Open vSwitch. ARGS="taps migration" runs some.

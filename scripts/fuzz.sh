@@ -1,16 +1,32 @@
 #!/bin/sh
-# Runs every native fuzz target for a while, one after the other: sh scripts/fuzz.sh 5s
+# Runs every native fuzz target of the tree, one after the other: sh scripts/fuzz.sh SECONDS
+# SECONDS is the time for all together; each target gets an equal share, and two seconds at least.
+# What makes one fail is written to testdata/fuzz beside the target: keep it there with the correction.
 set -eu
-time=${1:-5s}
-grep -rl --include='*_test.go' '^func Fuzz' . | sort | while read -r file; do
-	dir=$(dirname "$file")
-	for target in $(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$file"); do
-		echo "fuzz $dir $target for $time"
-		${GO:-go} test -run '^$' -fuzz "^$target\$" -fuzztime "$time" "$dir" >"/tmp/fuzz.$$" 2>&1 || {
-			cat "/tmp/fuzz.$$"
-			rm -f "/tmp/fuzz.$$"
-			exit 1
-		}
-		rm -f "/tmp/fuzz.$$"
-	done
-done
+total=${1:-40}
+go=${GO:-go}
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT INT TERM
+
+# Lines of "directory target".
+grep -r --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*(f \*testing\.F)' . |
+	sed -n 's|^\(.*\)/[^/]*:func \(Fuzz[A-Za-z0-9_]*\)(.*|\1 \2|p' | sort >"$scratch/targets"
+count=$(wc -l <"$scratch/targets")
+[ "$count" -gt 0 ]
+share=$((${total%s} / count))
+[ "$share" -ge 2 ] || share=2
+
+built=
+while read -r dir target; do
+	if [ "$dir" != "$built" ]; then
+		"$go" test -c -fuzz . -o "$scratch/fuzz.test" "$dir"
+		built=$dir
+	fi
+	echo "fuzz $dir $target for $share s"
+	cache=$("$go" env GOCACHE)/fuzz/flowtap/$dir
+	(cd "$dir" && "$scratch/fuzz.test" -test.run '^$' -test.fuzz "^$target\$" -test.fuzztime "${share}s" \
+		-test.fuzzcachedir "$cache") >"$scratch/out" 2>&1 || {
+		cat "$scratch/out"
+		exit 1
+	}
+done <"$scratch/targets"

@@ -120,6 +120,10 @@ func (c *Conn) handle(frame []byte) error {
 		return nil
 	case *openflow.PacketIn, *openflow.PortStatus, *openflow.FlowRemoved:
 		return c.event(m) // xid 0 or of a packet-out, never an answer
+	case *openflow.MultipartReply:
+		if _, ok := m.Body.(openflow.FlowMonitorReply); ok && xid == 0 { // no request has it
+			return c.event(m)
+		}
 	case *openflow.Error:
 		c.count.errorsIn.inc()
 	}

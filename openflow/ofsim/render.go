@@ -146,7 +146,7 @@ func (r *renderer) address(at []byte, new []byte, sums ...[]byte) {
 
 // udpZero: a UDP checksum of zero means none, so it is sent as all ones (RFC 768).
 func (r *renderer) udpZero(sum []byte) {
-	if r.old.get(atProto) == protoUDP && r.l.l4 > 0 && &sum[0] == &r.b[r.l.l4+6] && be.Uint16(sum) == 0 {
+	if t := r.l4(); r.old.get(atProto) == protoUDP && len(t) >= 8 && &sum[0] == &t[6] && be.Uint16(sum) == 0 {
 		be.PutUint16(sum, 0xffff)
 	}
 }
