@@ -18,12 +18,12 @@ from check import OUT
 from cluster import Cluster
 from faults import Chaos
 from masters import Masters
-from traffic import Captures
-from world import WAIT, broadcast, mixed, sending, udp
+from traffic import Captures, busy
+from world import WAIT, NotReady, broadcast, mixed, sending, udp
 
 NODES = ["n1", "n2", "n3"]
 RATE = 200  # frames a second of each sender: there are many minutes of them
-CONVERGED = 10  # seconds after the last fault
+CONVERGED = 10  # seconds after the last fault, on a machine that is not busy beyond its processors
 SHORT, LONG = 2.0, 8.0  # seconds: the longest fault of a run of less than a minute, and of others
 TIES = {"ports": [("network", "networks")], "taps": [("src", "ports"), ("dst", "ports")]}  # fields that refer to others
 GROUPS = 4  # of objects that the clients make and remove
@@ -39,11 +39,14 @@ def everything_fails(w, check):
     with in_place_of_flowtapd(w) as cluster:
         masters = Masters(w.lab, NODES)
         cluster.control(NODES)
-        story = Story(w, check, cluster, rng)
-        for n, seconds in enumerate(segments(w.chaos_seconds)):
-            story.run(n, seconds)
-        story.nobody_else_acted(masters)
-        story.nothing_left_to_do()
+        try:
+            story = Story(w, check, cluster, rng)
+            for n, seconds in enumerate(segments(w.chaos_seconds)):
+                story.run(n, seconds)
+            story.nobody_else_acted(masters)
+            story.nothing_left_to_do()
+        except Exception as e:  # whatever it is: the machines are there now to be asked about it
+            check.crashed(e)
         for m in cluster.machines:
             check.that(f"{m} runs, and never panicked", m.running and not m.panicked(), m.tail())
 
@@ -143,33 +146,30 @@ class Story:
 
     def converges(self, over):
         """Everything is in force again soon after the last fault."""
-        try:
-            for r in self.cluster.replicas:
-                self.wait(r.api.ready, over, f"{r} serves")
-                connected(r.api, left(over))
-                for id in self.taps:
-                    r.api.wait_state("taps", id, "active", timeout=left(over))
-            took, why = time.monotonic() - over, ""
-        except (TimeoutError, OSError) as e:
-            took, why = None, f"{e}\n{self.chaos.report()}"
-        self.check.that(f"within {CONVERGED} s of the last of {len(self.chaos.log)} faults every node is connected and every tap active, as every replica says",
-                        took is not None, why)
-        if took is not None:
-            print(f"     converged {took:.1f} s after the last of {len(self.chaos.log)} faults", flush=True)
+        while any(missing := [text for r in self.cluster.replicas for text in self.missing(r)]) and time.monotonic() - over < CONVERGED * busy():
+            time.sleep(0.05)
+        took = time.monotonic() - over
+        self.check.that(f"{took:.1f} s after the last of {len(self.chaos.log)} faults every node is connected and every tap active, as every replica says",
+                        not missing, "\n".join(missing) + f"\n{self.chaos.report()}")
 
-    @staticmethod
-    def wait(condition, over, what):
-        while not condition():
-            if left(over) <= 0:
-                raise TimeoutError(f"not within {CONVERGED} s: {what}")
-            time.sleep(0.02)
+    def missing(self, replica):
+        """What a replica says is not in force."""
+        try:
+            if not replica.api.ready():
+                return [f"{replica} is not ready"]
+            states = {i["id"]: i["status"]["state"] for c in ("nodes", "taps") for i in replica.api.list(c)}
+        except (OSError, Refused) as e:
+            return [f"{replica}: {e}"]
+        should = {**dict.fromkeys(NODES, "connected"), **dict.fromkeys(self.taps, "active")}
+        return [f"{replica}: {id} is {states.get(id)}" for id, state in should.items() if states.get(id) != state]
 
     def clients_taps_settle(self, attached):
         """What the clients left behind is in force where it can be, and nowhere else."""
         names, deadline = {vm.name for vm in attached}, time.monotonic() + WAIT
         while True:
-            states = {t["id"]: (t["status"]["state"], "active" if t["src"] in names else "pending") for t in self.w.api.list("taps") if t["id"] not in self.taps}
-            wrong = {id: f"{is_}, not {should}" for id, (is_, should) in states.items() if is_ != should}
+            states = {t["id"]: (t["status"]["state"], t["src"] in names) for t in self.w.api.list("taps") if t["id"] not in self.taps}
+            # One whose target was changed for a port that is nowhere is degraded: it was in force.
+            wrong = {id: state for id, (state, there) in states.items() if state not in (("active",) if there else ("pending", "degraded"))}
             if not wrong or time.monotonic() > deadline:
                 break
             time.sleep(0.05)
@@ -206,10 +206,10 @@ class Story:
     def all_there(self):
         """Every replica says the same, and etcd holds of each object all or nothing."""
         with ThreadPoolExecutor(4) as at_once:
-            lists = list(at_once.map(lambda r: {c: wanted(r.api, c) for c in ("nodes", "networks", "ports", "taps")}, self.cluster.replicas))
+            lists = list(at_once.map(lambda r: {c: patiently(lambda: wanted(r.api, c)) for c in ("nodes", "networks", "ports", "taps")}, self.cluster.replicas))
         ok = all([self.check.equal(f"{r} says the same as {self.cluster.replicas[0]}", lists[0], found)
                   for r, found in zip(self.cluster.replicas[1:], lists[1:])])
-        dumps = [m.dump("/flowtap/v1/") for m in self.cluster.members]
+        dumps = [patiently(lambda m=m: m.dump("/flowtap/v1/")) for m in self.cluster.members]
         objects = {c: {i["id"]: i for i in items} for c, items in lists[0].items()}
         for m, dump in zip(self.cluster.members, dumps):
             left = half_done(objects, dump)
@@ -234,7 +234,10 @@ class Story:
             r.start()
         self.cluster.wait_ready()
         deadline = time.monotonic() + WAIT
-        self.wait(lambda: sum(r.api.metric("flowtap_switches") for r in self.cluster.replicas) >= len(NODES), deadline, "the replicas have every switch")
+        while sum(r.api.metric("flowtap_switches") for r in self.cluster.replicas) < len(NODES):
+            if time.monotonic() > deadline:
+                raise NotReady("the replicas do not have every switch")
+            time.sleep(0.02)
         self.w.at_rest()
         self.same("controllers that begin anew find nothing to do", switches)
 
@@ -243,8 +246,16 @@ class Story:
         self.check.that(what, not left, "\n".join(left))
 
 
-def left(over):
-    return CONVERGED - (time.monotonic() - over)
+def patiently(ask):
+    """What is not about time may be asked again."""
+    deadline = time.monotonic() + WAIT
+    while True:
+        try:
+            return ask()
+        except (OSError, Refused):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 def connected(api, timeout):
