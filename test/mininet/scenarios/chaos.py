@@ -70,7 +70,6 @@ def program(w, name):
 def in_place_of_flowtapd(w):
     """A cluster on the lab's switches, which w speaks to meanwhile; then the lab's own flowtapd has them again."""
     etcd, history = program(w, "etcd"), program(w, "history")
-    w.flowtapd.stop()
     own, report = w.api, w.report
     try:
         with Cluster(w.lab, w.flowtapd.binary, etcd) as cluster:
@@ -89,7 +88,7 @@ def in_place_of_flowtapd(w):
         for n in NODES:
             w.lab.point_at(n, [w.lab.openflow_addr])
             w.lab.restart_vswitchd(n)  # it knows of masters that will not come again
-        w.start()
+        w.wait_connected()
 
 
 class Story:
