@@ -37,6 +37,7 @@ var mayImport = map[string][]string{
 	// Black box: what the clients of a history know is HTTP.
 	"test/chaos/history": {},
 
+	"flowtap/placement":   {"topology", "flowtap"},
 	"flowtap/ftc/lang":    {},
 	"flowtap/ftc/program": {"flowtap/ftc/lang"},
 	"flowtap/ftc/eval":    {"flowtap/ftc/lang", "flowtap/ftc/program"},
