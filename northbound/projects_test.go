@@ -103,6 +103,7 @@ func TestSharing(t *testing.T) {
 		require.Equal(t, "default/ids", tap.str("dst"))
 		g.as(who, 200, "PUT", "/v1/taps/s", tap.raw)
 	}
+	g.as("member", 422, "POST", "/v1/taps", `{"id":"r","src":"vm","dst":"default/ids","action":"redirect","match":"icmp"}`)
 	refused := g.as("provider", 409, "PUT", "/v1/ports/ids", `{"kind":"monitor","shared_with":["green"]}`)
 	require.Equal(t, []any{"blue/s"}, refused.at("users"))
 	g.as("member", 422, "PUT", "/v1/ports/mon", `{"kind":"monitor","shared_with":["*"]}`)

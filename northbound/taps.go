@@ -42,6 +42,9 @@ func (s *Server) taps() *resource[flowtap.Tap, flowtap.TapStatus] {
 				return nil, err
 			}
 			if t.Action == flowtap.Redirect {
+				if err := s.checkShared(ctx, t); err != nil {
+					return nil, err
+				}
 				if err := s.checkRedirect(ctx, id, t); err != nil {
 					return nil, err
 				}
