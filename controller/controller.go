@@ -32,6 +32,8 @@ type Config struct {
 	// CommitTimeout bounds one phase of a change on one switch; a switch that takes longer loses
 	// its connection and is read back when it returns. Default 5 s.
 	CommitTimeout time.Duration
+	// MaxStrangers bounds the connected switches that no node names. Default 256.
+	MaxStrangers int
 	// Conn tunes the connections to switches.
 	Conn ofconn.Config
 }
@@ -46,6 +48,9 @@ func (c Config) withDefaults() Config {
 	def(&c.SettleTime, 100*time.Millisecond)
 	def(&c.Grace, 10*time.Second)
 	def(&c.CommitTimeout, 5*time.Second)
+	if c.MaxStrangers == 0 {
+		c.MaxStrangers = maxStrangers
+	}
 	return c
 }
 
@@ -67,6 +72,7 @@ type Controller struct {
 	metrics  *metrics
 
 	sessions *sessions
+	gate     *gate
 	tunnels  *tunnels
 	statuses *statusWriter
 	counts   *counts // the planner's
@@ -82,6 +88,7 @@ func New(d Deps) *Controller {
 	c := &Controller{config: d.Config.withDefaults(), store: d.Store, listener: d.Listener, log: d.Logger}
 	c.metrics = newMetrics(d.Registry)
 	c.sessions = newSessions(c.log)
+	c.gate = newGate(c)
 	c.tunnels = newTunnels(c.metrics)
 	c.statuses = newStatusWriter(d.Store, c.log)
 	c.counts = newCounts()
@@ -98,7 +105,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
-	for _, run := range []func(context.Context){c.planner.run, c.observer.run, c.tunnels.run, c.statuses.run} {
+	for _, run := range []func(context.Context){c.gate.run, c.planner.run, c.observer.run, c.tunnels.run, c.statuses.run} {
 		wg.Go(func() { run(ctx) })
 	}
 	conn := c.config.Conn

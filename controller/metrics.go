@@ -18,6 +18,7 @@ type metrics struct {
 	drift     *prometheus.CounterVec
 	spoofed   *prometheus.CounterVec
 	injected  *prometheus.CounterVec
+	refused   *prometheus.CounterVec
 	shown     map[prometheus.Counter]uint64 // what count added so far
 }
 
@@ -29,6 +30,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		passing:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "flowtap_taps_unmonitored", Help: "Redirects with fail_mode open whose flow passes unmonitored, because their monitor cannot be reached."}),
 		packetIns: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "flowtap_packet_ins_total", Help: "Frames that reached the controller, by what sent them."}, []string{"kind"}),
 		commits:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "flowtap_commits_total", Help: "Changes of one switch in one round, by outcome."}, []string{"outcome"}),
+		refused:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "flowtap_switches_refused_total", Help: "Connections that may not be the switch that they say they are, by reason."}, []string{"reason"}),
 		changes:   prometheus.NewCounter(prometheus.CounterOpts{Name: "flowtap_changes_total", Help: "Flows and groups added, changed or deleted."}),
 		round:     prometheus.NewHistogram(prometheus.HistogramOpts{Name: "flowtap_round_seconds", Help: "From the decision to change switches until all datapaths are proven to act on it.", Buckets: seconds}),
 		proof:     prometheus.NewHistogram(prometheus.HistogramOpts{Name: "flowtap_proof_seconds", Help: "From a switch's barrier until its datapath is proven to act on the change.", Buckets: seconds}),

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -21,6 +22,7 @@ type session struct {
 	sentinel atomic.Uint64
 	// sentinelSeen is signalled after each; it holds one signal at most.
 	sentinelSeen chan struct{}
+	claimed      claims
 }
 
 // sessions is every connected switch by datapath id.
@@ -35,29 +37,24 @@ func newSessions(log *slog.Logger) *sessions {
 }
 
 // add takes a connection in. A second switch with a connected datapath id is refused as long as
-// the first one answers.
-func (s *sessions) add(ctx context.Context, new *session) bool {
+// the first one answers. ctx is the new connection's.
+func (s *sessions) add(ctx context.Context, new *session) error {
 	for range 2 {
 		s.mu.Lock()
 		old := s.all[new.dpid]
 		if old == nil {
 			s.all[new.dpid] = new
 			s.mu.Unlock()
-			return true
+			return nil
 		}
 		s.mu.Unlock()
-		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-		err := old.conn.Barrier(ctx)
-		cancel()
-		if err == nil {
-			s.log.Warn("a second switch claims a connected datapath id; refused", "dpid", new.dpid,
-				"connected", old.conn.RemoteAddr(), "refused", new.conn.RemoteAddr())
-			return false
+		if err := old.lives(ctx); err != nil {
+			return err
 		}
 		_ = old.conn.Close()
 		s.remove(old)
 	}
-	return false
+	return errors.New("others claim the same datapath id")
 }
 
 func (s *sessions) remove(old *session) {
@@ -83,7 +80,15 @@ func (s *sessions) list() []*session {
 // long as the controller runs, which ctx says.
 func (c *Controller) serveSwitch(ctx, alive context.Context, conn *ofconn.Conn) {
 	s := &session{dpid: conn.Features().DPID, conn: conn, since: time.Now(), sentinelSeen: make(chan struct{}, 1)}
-	if !c.sessions.add(alive, s) {
+	if !c.gate.admit(alive, s) {
+		return
+	}
+	if err := c.sessions.add(alive, s); err != nil {
+		c.gate.refuse(s, refusedClaimed, err)
+		return
+	}
+	if !c.gate.still(s) { // the pins changed before the session was to be found
+		c.sessions.remove(s)
 		return
 	}
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })() // ends Events
