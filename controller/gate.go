@@ -12,7 +12,7 @@ import (
 	"github.com/flowtap/flowtap/fairlisten"
 	"github.com/flowtap/flowtap/openflow"
 	"github.com/flowtap/flowtap/openflow/ofconn"
-	"github.com/flowtap/flowtap/seldom"
+	lines "github.com/flowtap/flowtap/seldom"
 	"github.com/flowtap/flowtap/store"
 	"github.com/flowtap/flowtap/tlsfiles"
 )
@@ -25,7 +25,7 @@ const maxStrangers = 256
 type gate struct {
 	c     *Controller
 	log   *slog.Logger
-	lines seldom.Gate
+	lines lines.Gate
 	pins  atomic.Pointer[pins] // nil until the nodes were read
 	read  chan struct{}        // closed then
 }

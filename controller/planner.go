@@ -10,6 +10,7 @@ import (
 
 	"github.com/flowtap/flowtap/flowtap/pipeline"
 	"github.com/flowtap/flowtap/openflow"
+	"github.com/flowtap/flowtap/openflow/flowset"
 	"github.com/flowtap/flowtap/store"
 	"github.com/flowtap/flowtap/topology"
 )
@@ -46,6 +47,7 @@ type planner struct {
 	taps      map[string]*tapRecord
 	restate   map[string]int64               // taps to look at, once this version is carried out
 	drift     map[string]uint64              // repaired so far, by node
+	left      map[openflow.DPID]*flowset.Set // what switches held when their connections ended
 	nodes     map[string]topology.NodeStatus // as last written
 	passing   map[string]bool                // redirects whose flow passes unmonitored
 	uses      *tunnelUses
@@ -59,7 +61,7 @@ func newPlanner(c *Controller) *planner {
 	return &planner{c: c, log: c.log, inbox: make(chan func(*planner), 4096), world: pipeline.NewWorld(),
 		switches: map[openflow.DPID]*swtch{}, dirty: map[pipeline.Unit]bool{},
 		arrived: map[string]int64{}, networks: map[string]topology.NetworkStatus{}, pools: map[string]topology.PoolStatus{}, taps: map[string]*tapRecord{}, restate: map[string]int64{},
-		drift: map[string]uint64{}, nodes: map[string]topology.NodeStatus{}, passing: map[string]bool{}, uses: newTunnelUses()}
+		drift: map[string]uint64{}, left: map[openflow.DPID]*flowset.Set{}, nodes: map[string]topology.NodeStatus{}, passing: map[string]bool{}, uses: newTunnelUses()}
 }
 
 // beside runs f in a goroutine that run waits for.
@@ -82,6 +84,8 @@ func (p *planner) run(ctx context.Context) {
 	changes := p.c.store.Follow(ctx)
 	audit := time.NewTicker(p.c.config.AuditInterval)
 	defer audit.Stop()
+	groups := time.NewTicker(min(groupInterval, p.c.config.AuditInterval))
+	defer groups.Stop()
 	regular := time.NewTicker(time.Second)
 	defer regular.Stop()
 	for {
@@ -99,6 +103,8 @@ func (p *planner) run(ctx context.Context) {
 			p.tunnelChanged(t)
 		case <-audit.C:
 			p.audit()
+		case <-groups.C:
+			p.lookAtGroups()
 		case <-regular.C:
 			p.regular()
 		}
@@ -298,7 +304,7 @@ func (p *planner) keepTunnels(alone bool) {
 // step starts what is due: numbers for labels, then a round. At rest, it lets those go who wait
 // for the world's revision to be carried out.
 func (p *planner) step() {
-	if p.busy || p.numbering {
+	if p.busy || p.numbering || p.investigate() {
 		return
 	}
 	missing := p.world.MissingLabels()

@@ -69,7 +69,9 @@ func (p *planner) read(sw *swtch) {
 		return
 	}
 	sw.reading, sw.outdated = true, false
+	sw.suspicion = "" // what is reported from now on is new
 	p.beside(func() {
+		sw.session.changes.watch(p.ctx, sw.session) // before it is read, or something could go unseen
 		r := readSwitch(p.ctx, sw.session.conn)
 		p.post(p.ctx, func(p *planner) {
 			sw.reading = false
@@ -90,6 +92,10 @@ func (p *planner) read(sw *swtch) {
 // know takes a reading for what the switch holds.
 func (p *planner) know(sw *swtch, r reading) {
 	sw.have, sw.all = r.set, true
+	if left := p.left[sw.session.dpid]; left != nil && sw.commits == 0 {
+		p.drifted(sw, flowset.Diff(left, r.set), "while it was not connected")
+	}
+	delete(p.left, sw.session.dpid)
 	if sw.commits == 0 {
 		if c := flowset.Diff(r.set, sw.want); !c.Empty() {
 			p.log.Info("switch differs from what it should hold", "node", sw.node, "changes", c.Len())
@@ -97,41 +103,6 @@ func (p *planner) know(sw *swtch, r reading) {
 	}
 	p.count(sw, r)
 	p.restateTaps(p.world.Taps())
-}
-
-// audit reads every switch back while nothing is changing it. What differs from what it was left
-// with is drift: it is counted, and the next round repairs it.
-func (p *planner) audit() {
-	for _, sw := range p.switches {
-		if sw.node == "" || sw.have == nil || sw.reading {
-			continue
-		}
-		sw.reading = true
-		commits, busy := sw.commits, p.busy
-		p.beside(func() {
-			r := readSwitch(p.ctx, sw.session.conn)
-			p.post(p.ctx, func(p *planner) {
-				sw.reading = false
-				if p.switches[sw.session.dpid] == sw && sw.outdated {
-					p.read(sw)
-				}
-				if p.switches[sw.session.dpid] != sw || sw.node == "" || sw.have == nil || r.err != nil {
-					return
-				}
-				p.count(sw, r)
-				if busy || p.busy || sw.commits != commits {
-					return // a change was under way: compare another time
-				}
-				if drift := flowset.Diff(sw.have, r.set); !drift.Empty() {
-					p.log.Warn("drift: the switch does not hold what it was left with", "node", sw.node, "differences", drift.Len())
-					p.drift[sw.node] += uint64(drift.Len())
-					p.stateNode(sw.node)
-					p.c.metrics.drift.WithLabelValues(sw.node).Add(float64(drift.Len()))
-					sw.have, sw.all = r.set, true
-				}
-			})
-		})
-	}
 }
 
 // count takes the counters of a reading.

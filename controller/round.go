@@ -250,6 +250,10 @@ func (p *planner) roundDone(jobs []*job, version, revision int64, started time.T
 		var refused *ofconn.CommitError
 		var meter *ofconn.MessageError
 		switch {
+		case sw.suspicion != "" && errors.As(j.err, &refused):
+			// It refers to what somebody took away meanwhile.
+			sw.have, sw.all = nil, true
+			p.read(sw)
 		case errors.As(j.err, &refused), errors.As(j.err, &meter) && !errors.Is(j.err, ofconn.ErrOutcomeUnknown):
 			p.c.metrics.commits.WithLabelValues("refused").Inc()
 			p.log.Error("the switch refuses a change", "node", j.node.ID, "error", j.err)

@@ -23,6 +23,7 @@ type session struct {
 	// sentinelSeen is signalled after each; it holds one signal at most.
 	sentinelSeen chan struct{}
 	claimed      claims
+	changes      changes
 }
 
 // sessions is every connected switch by datapath id.
@@ -102,6 +103,8 @@ func (c *Controller) serveSwitch(ctx, alive context.Context, conn *ofconn.Conn) 
 			c.observer.portStatus(ctx, s, m)
 		case *openflow.PacketIn:
 			c.packetIn(ctx, s, m)
+		case *openflow.MultipartReply:
+			c.flowsChanged(ctx, s, m)
 		case *openflow.Error:
 			log.Warn("the switch reports an error that answers no request", "error", m)
 		}

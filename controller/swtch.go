@@ -32,6 +32,13 @@ type swtch struct {
 	refused    time.Time // when it last refused a change
 	refusal    string    // why
 
+	suspicion   string    // that others changed it, and how that came up; empty: none
+	lookBegan   time.Time // when it was last read out of suspicion
+	lookAfter   time.Time // not again before
+	waking      bool      // step will be called
+	grouping    bool      // its groups are being looked at
+	groupsAfter time.Time // not again before
+
 	flows, groupCount, foreign int // as last read: ours, and flows that are not
 }
 
@@ -76,6 +83,11 @@ func (p *planner) isPorts(n *pipeline.Node, dpid openflow.DPID) bool { return n.
 func (p *planner) unregister(id string) {
 	delete(p.drift, id)
 	delete(p.nodes, id)
+	if n := p.world.Node(id); n != nil {
+		for _, dpid := range bridges(n) {
+			delete(p.left, dpid)
+		}
+	}
 	for _, sw := range p.switches {
 		if sw.node == id {
 			p.clear(sw)
@@ -88,6 +100,7 @@ func (p *planner) switchUp(s *session) {
 	for _, port := range s.conn.Ports() {
 		sw.ifaces[port.Name] = port.No
 	}
+	p.leave(p.switches[s.dpid]) // its end may be noticed later than its return
 	p.switches[s.dpid] = sw
 	for _, id := range p.world.Nodes() {
 		if slices.Contains(bridges(p.world.Node(id)), s.dpid) {
@@ -97,12 +110,20 @@ func (p *planner) switchUp(s *session) {
 	p.c.metrics.switches.Set(float64(len(p.switches)))
 }
 
+// leave remembers what a switch held when its connection ended.
+func (p *planner) leave(sw *swtch) {
+	if sw != nil && sw.node != "" && sw.have != nil {
+		p.left[sw.session.dpid] = sw.have
+	}
+}
+
 func (p *planner) switchDown(s *session) {
 	sw := p.switches[s.dpid]
 	if sw == nil || sw.session != s {
 		return
 	}
 	delete(p.switches, s.dpid)
+	p.leave(sw)
 	p.c.metrics.switches.Set(float64(len(p.switches)))
 	if sw.node != "" {
 		p.stateNode(sw.node)

@@ -91,6 +91,7 @@ func nodeStatusSchema() doc {
 	return closed(doc{
 		"state": textSchema("", "connected", "disconnected", "unregistered"), "reason": textSchema(""), "role": textSchema(""), "version": textSchema(""),
 		"tunnel_ofport": countSchema, "flows": countSchema, "groups": countSchema, "foreign_flows": countSchema, "drift_repaired": countSchema,
+		"last_drift": closed(doc{"at": doc{"type": "string", "format": "date-time"}, "what": textSchema("")}, "at", "what"),
 	}, "state", "flows", "groups", "foreign_flows", "drift_repaired")
 }
 

@@ -40,6 +40,25 @@ var received = map[string]literal{
 		bytes: "0419 0018 00000003 00000002 00000000 0000000000000005",
 		want:  &RoleReply{Role: RoleMaster, GenerationID: 5},
 	},
+	"flow-monitor request (monitor watch:!own,!initial,!actions, as ovs-ofctl sends it)": {
+		bytes: `0412 0030 00000006 ffff 0000 00000000 4f4e4600 0000074e
+			00000000 000e 0004 ffffffff ff 000000 0001 0004 00000000`,
+		want: &MultipartRequest{Body: FlowMonitorRequest{Flags: MonitorAdd | MonitorDelete | MonitorModify, OutPort: PortAny, Table: TableAll}},
+	},
+	"flow-monitor reply (the same)": {bytes: "0413 0018 00000006 ffff 0000 00000000 4f4e4600 0000074e", want: &MultipartReply{Body: FlowMonitorReply{}}},
+	"flow-monitor, a flow added (by add-flow in another connection)": {
+		bytes: `0413 0070 00000000 ffff 0000 00000000 4f4e4600 0000074e
+			0058 0000 0000 0007 0000 0000 003d 03 00 f10a020000000005
+			0001 003d 80000004 00000001 80000a02 0800 80001401 11 80002002 0035 80004c08 0000000000000009 00010204 00000005 80000408 0000000000000003 000000`,
+		want: &MultipartReply{Body: FlowMonitorReply{{Flow: Flow{Table: 3, Priority: 7, Cookie: 0xf10a020000000005,
+			Match: Match{Uint(FieldReg(1), 5), Uint(FieldInPort, 1), Uint(FieldMetadata, 3), Uint(FieldEthType, 0x800), Uint(FieldIPProto, 17), Uint(FieldUDPDst, 53), Uint(FieldTunnelID, 9)}}}}},
+		otherOrder: true,
+	},
+	"flow-monitor, a flow deleted with the group that it refers to (del-groups)": {
+		bytes: `0413 0038 00000000 ffff 0000 00000000 4f4e4600 0000074e
+			0020 0001 0003 0007 0000 0000 0004 04 00 0000000000000000 0001 0004 00000000`,
+		want: &MultipartReply{Body: FlowMonitorReply{{Event: FlowDeleted, Reason: 3, Flow: Flow{Table: 4, Priority: 7}}}},
+	},
 	"get-config reply": {bytes: "0408 000c 0000000a 0000 ffff", want: &GetConfigReply{MissSendLen: 0xffff}},
 	"flow-stats (dump-flows table=3)": {
 		bytes: `0413 00b8 00000004 0001 0000 00000000

@@ -25,6 +25,7 @@ func message(t MsgType, body []byte) []byte {
 }
 
 func TestMalformedMessagesAreRefused(t *testing.T) {
+	monitored := "ffff 0000 00000000 4f4e4600 0000074e"
 	flowMod := "0000000000000000 0000000000000000 00 00 0000 0000 0001 ffffffff ffffffff ffffffff 0000 0000"
 	for name, c := range map[string]struct {
 		typ  MsgType
@@ -57,6 +58,13 @@ func TestMalformedMessagesAreRefused(t *testing.T) {
 		"goto table 0":                {TypeFlowMod, flowMod + "0001 0004 00000000 0001 0008 00000000", "goto_table:0"},
 		"goto twice":                  {TypeFlowMod, flowMod + "0001 0004 00000000 0001 0008 01000000 0001 0008 02000000", "second"},
 		"apply twice":                 {TypeFlowMod, flowMod + "0001 0004 00000000 0004 0008 00000000 0004 0008 00000000", "twice"},
+		"flow update of length 0":     {TypeMultipartReply, monitored + "0000 0000 00000000", "length 0"},
+		"flow update of no event":     {TypeMultipartReply, monitored + "0008 0004 00000000", "event 4"},
+		"flow update without a match": {TypeMultipartReply, monitored + "0018 0000 0000 0007 0000 0000 0004 04 00 0000000000000000", "announced"},
+		"flow update's other match":   {TypeMultipartReply, monitored + "0020 0000 0000 0007 0000 0000 0005 04 00 0000000000000000 0001 0004 00000000", "announced"},
+		"flow update cut short":       {TypeMultipartReply, monitored + "0010 0001 0000 0007 0000 0000 0004 04 00", "need 24"},
+		"abbreviated and more":        {TypeMultipartReply, monitored + "0010 0003 00000007 0000000000000000", "must be 8"},
+		"flow monitor without flags":  {TypeMultipartRequest, monitored + "00000001", "need 16"},
 		"flow-stats of length 0":      {TypeMultipartReply, "0001 0000 00000000" + strings.Repeat("00", 56), "length 0"},
 		"group-desc of length 0":      {TypeMultipartReply, "0007 0000 00000000" + strings.Repeat("00", 8), "length 0"},
 		"group-stats with half one":   {TypeMultipartReply, "0006 0000 00000000 0030" + strings.Repeat("00", 46), "last bucket"},

@@ -137,6 +137,10 @@ func decodeMultipartRequest(b []byte) (Message, error) {
 		var n uint32
 		n, err = decodeNumber(b)
 		m.Body = MeterConfigRequest{Meter: n}
+	case MultipartExperimenter:
+		if m.Body = (RawMultipart{Multipart: t, Data: clone(b)}); isFlowMonitor(b) {
+			m.Body, err = decodeMonitorRequest(b)
+		}
 	default:
 		m.Body = RawMultipart{Multipart: t, Data: clone(b)}
 	}
@@ -171,6 +175,10 @@ func decodeMultipartReply(b []byte) (Message, error) {
 		m.Body, err = decodeMeterStats(b)
 	case MultipartMeterConfig:
 		m.Body, err = decodeMeterConfig(b)
+	case MultipartExperimenter:
+		if m.Body = (RawMultipart{Multipart: t, Data: clone(b)}); isFlowMonitor(b) {
+			m.Body, err = decodeFlowMonitor(b)
+		}
 	default:
 		m.Body = RawMultipart{Multipart: t, Data: clone(b)}
 	}
@@ -224,6 +232,8 @@ func JoinReplies(parts []*MultipartReply) (MultipartBody, error) {
 		return join[MeterStatsReply](parts), nil
 	case MeterConfigReply:
 		return join[MeterConfigReply](parts), nil
+	case FlowMonitorReply:
+		return join[FlowMonitorReply](parts), nil
 	case RawMultipart:
 		raw := RawMultipart{Multipart: first.Kind()}
 		for _, p := range parts {

@@ -122,8 +122,14 @@ var samples = map[string]Message{
 	"meter-stats":          &MultipartReply{Body: MeterStatsReply{{Meter: 1, Flows: 2, Packets: 3, Bytes: 4, Duration: 5, Bands: []BandStats{{6, 7}}}}},
 	"meter-config request": &MultipartRequest{Body: MeterConfigRequest{Meter: 3}},
 	"meter-config":         &MultipartReply{Body: MeterConfigReply{sampleMeter}},
-	"table-stats request":  &MultipartRequest{More: true, Body: RawMultipart{Multipart: MultipartTableStats}},
-	"table-stats":          &MultipartReply{Body: RawMultipart{Multipart: MultipartTableStats, Data: []byte{1, 2}}},
+	"flow-monitor request": &MultipartRequest{Body: FlowMonitorRequest{ID: 1, Flags: MonitorAdd | MonitorDelete, OutPort: PortAny, Table: TableAll, Match: sampleMatch}},
+	"flow-monitor": &MultipartReply{Body: FlowMonitorReply{
+		{Event: FlowAdded, IdleTimeout: 1, HardTimeout: 2, Flow: Flow{Table: 3, Priority: 4, Cookie: 5, Match: sampleMatch, Apply: sampleActions}},
+		{Event: FlowDeleted, Reason: 3}, {Event: FlowModified}, {Event: FlowAbbreviated, XID: 42}}},
+	"other experimenter's request": &MultipartRequest{Body: RawMultipart{Multipart: MultipartExperimenter, Data: []byte{1}}},
+	"other experimenter's reply":   &MultipartReply{Body: RawMultipart{Multipart: MultipartExperimenter, Data: []byte{1, 2, 3, 4, 5, 6, 7, 8, 9}}},
+	"table-stats request":          &MultipartRequest{More: true, Body: RawMultipart{Multipart: MultipartTableStats}},
+	"table-stats":                  &MultipartReply{Body: RawMultipart{Multipart: MultipartTableStats, Data: []byte{1, 2}}},
 }
 
 func TestEveryMessageComesBackAsItWas(t *testing.T) {

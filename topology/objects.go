@@ -2,6 +2,7 @@ package topology
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/flowtap/flowtap/openflow"
 )
@@ -43,8 +44,16 @@ type NodeStatus struct {
 	Flows        int `json:"flows"`
 	Groups       int `json:"groups"`
 	ForeignFlows int `json:"foreign_flows"`
-	// DriftRepaired counts flows and groups that audits found missing, changed or left over.
+	// DriftRepaired counts flows, groups and meters that were found missing, changed or left over.
 	DriftRepaired uint64 `json:"drift_repaired"`
+	// LastDrift is what was found last; nil: nothing ever was.
+	LastDrift *Drift `json:"last_drift,omitempty"`
+}
+
+// Drift is what somebody did to a node's flows, groups or meters of ours.
+type Drift struct {
+	At   time.Time `json:"at"`
+	What string    `json:"what"`
 }
 
 // Network is one tenant layer-2 segment.

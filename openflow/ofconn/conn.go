@@ -24,8 +24,11 @@ type Conn struct {
 	ports    []openflow.Port
 	tls      *tls.ConnectionState // nil without TLS
 
-	x     xids
-	count counters
+	shaken atomic.Bool // the handshake is done
+
+	unaskedRate rate
+	x           xids
+	count       counters
 
 	// queue holds encoded messages for the writer. Senders wait when it is full. Never closed.
 	queue chan outgoing

@@ -43,6 +43,16 @@ func (c *Conn) PortStats(ctx context.Context, no openflow.PortNo) ([]openflow.Po
 	return list[openflow.PortStatsReply](ctx, c, openflow.PortStatsRequest{Port: no})
 }
 
+// MonitorFlows has every change that others make to flows reported, as *openflow.MultipartReply with an
+// openflow.FlowMonitorReply in Events, from the switch's answer on. Ours are reported as
+// openflow.FlowAbbreviated, and where reports have piled up at the switch sometimes in full. An
+// *openflow.Error says that the switch has no such monitor.
+func (c *Conn) MonitorFlows(ctx context.Context) error {
+	_, err := list[openflow.FlowMonitorReply](ctx, c, openflow.FlowMonitorRequest{ID: 1, Table: openflow.TableAll,
+		Flags: openflow.MonitorAdd | openflow.MonitorDelete | openflow.MonitorModify})
+	return err
+}
+
 // list asks for a multipart body of type L.
 func list[L openflow.MultipartBody](ctx context.Context, c *Conn, ask openflow.MultipartBody) (L, error) {
 	var none L

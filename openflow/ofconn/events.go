@@ -9,12 +9,12 @@ import (
 )
 
 // Events gives, in the order they came, *openflow.PacketIn, *openflow.PortStatus,
-// *openflow.FlowRemoved and every *openflow.Error that answers no request or bundle. Read it
+// *openflow.FlowRemoved, reports of MonitorFlows and every *openflow.Error that answers no request or bundle. Read it
 // for as long as the connection lives. The reader closes it after the connection has ended;
 // what fits in the channel is then still there to be read.
 //
 // It holds Config.EventQueue messages. When it is full, nothing waits: packet-ins are dropped
-// and counted, the switch will send more. Flow-removed and errors wait in an overflow of the same size and
+// and counted, the switch will send more. Flow-removed, reports and errors wait in an overflow of the same size and
 // are dropped and counted beyond it. Port-status are never dropped: they wait in the overflow
 // without limit, and beyond its size a later port-status of the same port replaces an earlier one,
 // so that it holds at most one a port. A reader must therefore take the description as the

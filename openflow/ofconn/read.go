@@ -103,6 +103,9 @@ func (c *Conn) handle(frame []byte) error {
 	if frame[0] != openflow.Version {
 		return fmt.Errorf("%w: %v in version 0x%02x after the hello", ErrProtocol, openflow.MsgType(frame[1]), frame[0])
 	}
+	if drop, err := c.tooMuch(frame); drop || err != nil {
+		return err
+	}
 	xid, m, err := openflow.Decode(frame)
 	if err != nil {
 		if openflow.MsgType(frame[1]) == openflow.TypePortStatus {
@@ -120,6 +123,10 @@ func (c *Conn) handle(frame []byte) error {
 		return nil
 	case *openflow.PacketIn, *openflow.PortStatus, *openflow.FlowRemoved:
 		return c.event(m) // xid 0 or of a packet-out, never an answer
+	case *openflow.MultipartReply:
+		if _, ok := m.Body.(openflow.FlowMonitorReply); ok && xid == 0 { // no request has it
+			return c.event(m)
+		}
 	case *openflow.Error:
 		c.count.errorsIn.inc()
 	}

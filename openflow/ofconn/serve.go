@@ -10,6 +10,9 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/flowtap/flowtap/fairlisten"
+	"github.com/flowtap/flowtap/seldom"
 )
 
 // Serve accepts switches on ln until ctx ends, does the handshake with each and calls handler, in
@@ -26,7 +29,8 @@ func Serve(ctx context.Context, ln net.Listener, c Config, handler func(context.
 		_ = ln.Close()
 		return err
 	}
-	s := server{c: c, handler: handler, slots: make(chan struct{}, c.MaxHandshakes)}
+	ln = fairlisten.New(ln, fairlisten.Limits{New: c.MaxHandshakes, Settled: c.MaxConns})
+	s := server{c: c, handler: handler}
 	ctx, cancel := context.WithCancel(ctx)
 	defer s.wg.Wait()
 	defer cancel()
@@ -42,7 +46,7 @@ func Serve(ctx context.Context, ln net.Listener, c Config, handler func(context.
 type server struct {
 	c       Config
 	handler func(context.Context, *Conn)
-	slots   chan struct{} // one token for each connection in its handshake
+	failed  seldom.Gate // handshakes that are logged
 	wg      sync.WaitGroup
 }
 
@@ -50,11 +54,6 @@ func (s *server) accept(ctx context.Context, ln net.Listener) error {
 	const longest = time.Second
 	pause := 5 * time.Millisecond
 	for {
-		select {
-		case s.slots <- struct{}{}:
-		case <-ctx.Done():
-			return nil
-		}
 		nc, err := ln.Accept()
 		if err == nil {
 			pause = 5 * time.Millisecond
@@ -62,7 +61,6 @@ func (s *server) accept(ctx context.Context, ln net.Listener) error {
 			go s.serve(ctx, nc)
 			continue
 		}
-		<-s.slots
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -98,8 +96,8 @@ func (s *server) serve(ctx context.Context, nc net.Conn) {
 	log := s.c.Logger.With("switch", addrString(nc))
 	conn, err := s.handshake(ctx, nc)
 	if err != nil {
-		if ctx.Err() == nil {
-			log.Warn("handshake failed", "err", err)
+		if skipped, ok := s.failed.Pass(time.Now()); ok && ctx.Err() == nil {
+			log.Warn("handshake failed", "err", err, "not_logged_before", skipped)
 		}
 		return
 	}
@@ -124,9 +122,13 @@ func (s *server) serve(ctx context.Context, nc net.Conn) {
 }
 
 func (s *server) handshake(ctx context.Context, nc net.Conn) (*Conn, error) {
-	defer func() { <-s.slots }()
 	if s.c.TLS != nil {
 		nc = tls.Server(nc, s.c.TLS)
 	}
-	return Handshake(ctx, nc, s.c)
+	conn, err := Handshake(ctx, nc, s.c)
+	if err == nil && !fairlisten.Settle(nc) {
+		_ = conn.Close()
+		return nil, fmt.Errorf("%s: %d switches are connected, which is the limit", addrString(nc), s.c.MaxConns)
+	}
+	return conn, err
 }
