@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,7 +12,6 @@ import (
 
 	"github.com/flowtap/flowtap/fairlisten"
 	"github.com/flowtap/flowtap/openflow"
-	"github.com/flowtap/flowtap/openflow/ofconn"
 	lines "github.com/flowtap/flowtap/seldom"
 	"github.com/flowtap/flowtap/store"
 	"github.com/flowtap/flowtap/tlsfiles"
@@ -79,7 +79,7 @@ func (g *gate) admit(alive context.Context, s *session) bool {
 		return false
 	}
 	p := g.pins.Load()
-	if err := p.allow(s.dpid, s.conn); err != nil {
+	if err := p.allow(s.dpid, s.conn.TLS()); err != nil {
 		g.refuse(s, refusedCertificate, err)
 		return false
 	}
@@ -95,39 +95,42 @@ func (g *gate) admit(alive context.Context, s *session) bool {
 	if len(strangers) < g.c.config.MaxStrangers {
 		return true
 	}
-	evicted := fairest(strangers, s)
-	if evicted == nil {
+	slices.SortFunc(strangers, func(a, b *session) int { return a.since.Compare(b.since) })
+	sources := make([]string, len(strangers))
+	for i, other := range strangers {
+		sources[i] = fairlisten.Source(other.conn.RemoteAddr())
+	}
+	evicted := fairest(sources, fairlisten.Source(s.conn.RemoteAddr()))
+	if evicted < 0 {
 		g.refuse(s, refusedStranger, fmt.Errorf("%d switches that no node names are connected, which is the limit", len(strangers)))
 		return false
 	}
-	g.refuse(evicted, refusedStranger, errors.New("its address has the most switches that no node names, and another's has come"))
+	g.refuse(strangers[evicted], refusedStranger, errors.New("its address has the most switches that no node names, and another's has come"))
 	return true
 }
 
-// fairest gives the oldest connection of the address that has most, if that is more than the newcomer's
-// would then have; nil if not.
-func fairest(all []*session, newcomer *session) *session {
+// fairest gives the place of the first connection of the source that has most, if that is more than the
+// newcomer's would then have; -1 if not.
+func fairest(sources []string, newcomer string) int {
 	count := map[string]int{}
-	for _, s := range all {
-		count[fairlisten.Source(s.conn.RemoteAddr())]++
+	for _, s := range sources {
+		count[s]++
 	}
-	var most *session
-	for _, s := range all {
-		n := count[fairlisten.Source(s.conn.RemoteAddr())]
-		if most == nil || n > count[fairlisten.Source(most.conn.RemoteAddr())] ||
-			n == count[fairlisten.Source(most.conn.RemoteAddr())] && s.since.Before(most.since) {
-			most = s
+	most := -1
+	for i, s := range sources {
+		if most < 0 || count[s] > count[sources[most]] {
+			most = i
 		}
 	}
-	if most == nil || count[fairlisten.Source(newcomer.conn.RemoteAddr())]+1 >= count[fairlisten.Source(most.conn.RemoteAddr())] {
-		return nil
+	if most < 0 || count[newcomer]+1 >= count[sources[most]] {
+		return -1
 	}
 	return most
 }
 
 // still ends a connection that its node's pin does not allow any more.
 func (g *gate) still(s *session) bool {
-	err := g.pins.Load().allow(s.dpid, s.conn)
+	err := g.pins.Load().allow(s.dpid, s.conn.TLS())
 	if err != nil {
 		g.refuse(s, refusedCertificate, err)
 	}
@@ -165,9 +168,8 @@ func newPins(nodes map[string]*store.Node) *pins {
 
 // allow says what forbids a connection to be a switch: that it does not bear the name that the switch's
 // node has pinned, or that it bears one that is another node's.
-func (p *pins) allow(dpid openflow.DPID, conn *ofconn.Conn) error {
+func (p *pins) allow(dpid openflow.DPID, state *tls.ConnectionState) error {
 	var names []string
-	state := conn.TLS()
 	if state != nil && len(state.VerifiedChains) > 0 {
 		names = tlsfiles.Names(state.VerifiedChains[0][0])
 	}
