@@ -6,8 +6,8 @@ import (
 	"github.com/flowtap/flowtap/flowtap/pipeline"
 )
 
-// metrics is what the controller tells Prometheus.
-type metrics struct {
+// Metrics is what controllers tell Prometheus.
+type Metrics struct {
 	switches  prometheus.Gauge
 	passing   prometheus.Gauge
 	packetIns *prometheus.CounterVec
@@ -18,19 +18,18 @@ type metrics struct {
 	drift     *prometheus.CounterVec
 	spoofed   *prometheus.CounterVec
 	injected  *prometheus.CounterVec
-	refused   *prometheus.CounterVec
 	shown     map[prometheus.Counter]uint64 // what count added so far
 }
 
-func newMetrics(r prometheus.Registerer) *metrics {
+// NewMetrics makes metrics and registers them; nil: nowhere.
+func NewMetrics(r prometheus.Registerer) *Metrics {
 	seconds := prometheus.ExponentialBuckets(0.001, 2, 13)
-	m := &metrics{
+	m := &Metrics{
 		shown:     map[prometheus.Counter]uint64{},
 		switches:  prometheus.NewGauge(prometheus.GaugeOpts{Name: "flowtap_switches", Help: "Connected switches, registered or not."}),
 		passing:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "flowtap_taps_unmonitored", Help: "Redirects with fail_mode open whose flow passes unmonitored, because their monitor cannot be reached."}),
 		packetIns: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "flowtap_packet_ins_total", Help: "Frames that reached the controller, by what sent them."}, []string{"kind"}),
 		commits:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "flowtap_commits_total", Help: "Changes of one switch in one round, by outcome."}, []string{"outcome"}),
-		refused:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "flowtap_switches_refused_total", Help: "Connections that may not be the switch that they say they are, by reason."}, []string{"reason"}),
 		changes:   prometheus.NewCounter(prometheus.CounterOpts{Name: "flowtap_changes_total", Help: "Flows and groups added, changed or deleted."}),
 		round:     prometheus.NewHistogram(prometheus.HistogramOpts{Name: "flowtap_round_seconds", Help: "From the decision to change switches until all datapaths are proven to act on it.", Buckets: seconds}),
 		proof:     prometheus.NewHistogram(prometheus.HistogramOpts{Name: "flowtap_proof_seconds", Help: "From a switch's barrier until its datapath is proven to act on the change.", Buckets: seconds}),
@@ -44,8 +43,21 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	return m
 }
 
+// begin has what flows counted shown from the start, as after a restart: a controller that begins reads all of it.
+func (m *Metrics) begin() {
+	clear(m.shown)
+	m.spoofed.Reset()
+	m.injected.Reset()
+}
+
+// end shows that nothing is served any more.
+func (m *Metrics) end() {
+	m.switches.Set(0)
+	m.passing.Set(0)
+}
+
 // count shows what flows counted, by port. The planner alone calls it.
-func (m *metrics) count(c *counts, w *pipeline.World) {
+func (m *Metrics) count(c *counts, w *pipeline.World) {
 	show := func(v *prometheus.CounterVec, port string, total uint64) {
 		counter := v.WithLabelValues(port)
 		counter.Add(float64(total - m.shown[counter]))

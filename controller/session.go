@@ -22,7 +22,6 @@ type session struct {
 	sentinel atomic.Uint64
 	// sentinelSeen is signalled after each; it holds one signal at most.
 	sentinelSeen chan struct{}
-	claimed      claims
 	changes      changes
 }
 
@@ -38,24 +37,29 @@ func newSessions(log *slog.Logger) *sessions {
 }
 
 // add takes a connection in. A second switch with a connected datapath id is refused as long as
-// the first one answers. ctx is the new connection's.
-func (s *sessions) add(ctx context.Context, new *session) error {
+// the first one answers.
+func (s *sessions) add(ctx context.Context, new *session) bool {
 	for range 2 {
 		s.mu.Lock()
 		old := s.all[new.dpid]
 		if old == nil {
 			s.all[new.dpid] = new
 			s.mu.Unlock()
-			return nil
+			return true
 		}
 		s.mu.Unlock()
-		if err := old.lives(ctx); err != nil {
-			return err
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+		err := old.conn.Barrier(ctx)
+		cancel()
+		if err == nil {
+			s.log.Warn("a second switch claims a connected datapath id; refused", "dpid", new.dpid,
+				"connected", old.conn.RemoteAddr(), "refused", new.conn.RemoteAddr())
+			return false
 		}
 		_ = old.conn.Close()
 		s.remove(old)
 	}
-	return errors.New("others claim the same datapath id")
+	return false
 }
 
 func (s *sessions) remove(old *session) {
@@ -81,15 +85,7 @@ func (s *sessions) list() []*session {
 // long as the controller runs, which ctx says.
 func (c *Controller) serveSwitch(ctx, alive context.Context, conn *ofconn.Conn) {
 	s := &session{dpid: conn.Features().DPID, conn: conn, since: time.Now(), sentinelSeen: make(chan struct{}, 1)}
-	if !c.gate.admit(alive, s) {
-		return
-	}
-	if err := c.sessions.add(alive, s); err != nil {
-		c.gate.refuse(s, refusedClaimed, err)
-		return
-	}
-	if !c.gate.still(s) { // the pins changed before the session was to be found
-		c.sessions.remove(s)
+	if !c.sessions.add(alive, s) {
 		return
 	}
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })() // ends Events
@@ -110,6 +106,10 @@ func (c *Controller) serveSwitch(ctx, alive context.Context, conn *ofconn.Conn) 
 		}
 	}
 	c.sessions.remove(s)
+	if err := conn.Err(); c.wait != nil && !errors.Is(err, ofconn.ErrClosed) && !errors.Is(err, ofconn.ErrDead) {
+		log.Info("waiting for the switch to come by another replica", "reason", err)
+		c.wait(ctx, s.dpid)
+	}
 	c.observer.switchDown(ctx, s)
 	c.planner.post(ctx, func(p *planner) { p.switchDown(s) })
 	log.Info("switch disconnected", "reason", conn.Err())

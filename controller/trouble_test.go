@@ -119,7 +119,7 @@ func TestASecondSwitchWithAConnectedDatapathID(t *testing.T) {
 	require.NoError(t, impostor.Connect(l.addr))
 	l.eventually(func() error { return disconnected(impostor) })
 	require.True(t, l.sws[0].Connected(), "the first one answers and stays")
-	require.NotZero(t, l.warned.count("a switch with this datapath id is connected"))
+	require.NotZero(t, l.warned.count("a second switch claims a connected datapath id"))
 	flows, _ := impostor.Set().Len()
 	require.Zero(t, flows)
 	l.quiet()

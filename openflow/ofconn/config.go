@@ -49,6 +49,9 @@ type Config struct {
 	// counted; port-status wait, and with them everything behind. Answers to requests are never
 	// held up by it otherwise. Default 5000.
 	MessageRate int
+	// Relayed says that the connection goes by a relay (see Conn.Relay): its transaction ids are those of
+	// the upper half, so that the relaying Conn can tell its own from ours.
+	Relayed bool
 	// TLS is what Serve speaks with switches; nil is plain TCP. It should ask for their certificates.
 	TLS *tls.Config
 	// Logger gets what no caller can be told. Nil discards.

@@ -4,6 +4,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
+	"math"
+	"math/rand/v2"
 	"net"
 	"slices"
 	"sync"
@@ -47,7 +49,9 @@ type Conn struct {
 	closing, done      chan struct{}
 	shutReason, reason error
 
-	bundles atomic.Uint32 // last bundle id
+	bundles atomic.Uint32 // last bundle id; the first is random: another's may be open on the same connection
+
+	relay atomic.Pointer[relay] // nil: none
 
 	// refused holds the errors that answered messages of Send since the last Barrier.
 	refused refusals
@@ -67,6 +71,11 @@ func newConn(nc net.Conn, c Config) *Conn {
 		closing: make(chan struct{}),
 		done:    make(chan struct{}),
 	}
+	conn.x.least, conn.x.most = 1, relayed-1
+	if c.Relayed {
+		conn.x.least, conn.x.most = relayed, math.MaxUint32
+	}
+	conn.bundles.Store(rand.Uint32())
 	conn.log.Store(c.Logger.With("switch", addrString(nc)))
 	return conn
 }
@@ -129,6 +138,9 @@ func (c *Conn) Close() error {
 	c.reader.Wait()
 	return nil
 }
+
+// Abort ends the connection at once, for the given reason, and waits for nothing.
+func (c *Conn) Abort(reason error) { c.fail(reason) }
 
 // shut ends the connection for the given reason after everything queued was written.
 func (c *Conn) shut(reason error) {

@@ -40,6 +40,9 @@ func (c *Conn) tooMuch(frame []byte) (drop bool, err error) {
 		return false, fmt.Errorf("%w: more than %d bytes in the handshake", ErrProtocol, c.c.MaxHandshakeBytes)
 	}
 	t, xid := openflow.MsgType(frame[1]), binary.BigEndian.Uint32(frame[4:])
+	if xid&relayed != 0 && !c.c.Relayed {
+		return false, nil // an answer to the relay's far end, which looks itself
+	}
 	unasked := t == openflow.TypePacketIn || t == openflow.TypePortStatus || t == openflow.TypeFlowRemoved
 	if !unasked {
 		if r, _, _ := c.x.find(xid); r != nil {

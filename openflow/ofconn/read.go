@@ -106,6 +106,10 @@ func (c *Conn) handle(frame []byte) error {
 	if drop, err := c.tooMuch(frame); drop || err != nil {
 		return err
 	}
+	if r, theirs := c.relayOf(frame); theirs {
+		c.toRelay(r, frame)
+		return nil
+	}
 	xid, m, err := openflow.Decode(frame)
 	if err != nil {
 		if openflow.MsgType(frame[1]) == openflow.TypePortStatus {

@@ -29,7 +29,11 @@ func Serve(ctx context.Context, ln net.Listener, c Config, handler func(context.
 		_ = ln.Close()
 		return err
 	}
-	ln = fairlisten.New(ln, fairlisten.Limits{New: c.MaxHandshakes, Settled: c.MaxConns})
+	limits := fairlisten.Limits{New: c.MaxHandshakes, Settled: c.MaxConns, Hold: c.HandshakeTimeout / 2}
+	if c.Relayed { // they come from other replicas, which have looked at them
+		limits.New, limits.NewPerSource = c.MaxConns, c.MaxConns
+	}
+	ln = fairlisten.New(ln, limits)
 	s := server{c: c, handler: handler}
 	ctx, cancel := context.WithCancel(ctx)
 	defer s.wg.Wait()

@@ -1,10 +1,8 @@
-package controller
+package gate
 
 import (
 	"crypto/tls"
-	"fmt"
 	"log/slog"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/flowtap/flowtap/openflow"
+	"github.com/flowtap/flowtap/openflow/ofconn"
 	"github.com/flowtap/flowtap/openflow/ofsim/ovstest"
 	"github.com/flowtap/flowtap/pki"
 	"github.com/flowtap/flowtap/tlsfiles"
@@ -45,6 +44,7 @@ func (s *site) issue(ca *pki.Authority, file, name string, kind pki.Kind) {
 // what has another node's or another authority's is refused; new certificates on both sides need no
 // restart.
 func TestOpenVSwitchOverTLS(t *testing.T) {
+	t.Parallel()
 	ovs := ovstest.Start(t, 1)
 	if ovs == nil {
 		return
@@ -67,59 +67,37 @@ func TestOpenVSwitchOverTLS(t *testing.T) {
 
 	source, err := tlsfiles.Load(tlsfiles.Files{Option: "--openflow-tls", Cert: s.file("flowtapd.pem"), Key: s.file("flowtapd-key.pem"), CA: s.file("ca.pem")}, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
-	config := quick()
-	config.Conn.TLS = source.Server(tlsfiles.Server{Clients: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS12})
-	l := newLab(t, 0, config)
+	config := ofconn.Config{TLS: source.Server(tlsfiles.Server{Clients: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS12})}
+	w := newWorld(t, 8, config)
 	dpid, err := openflow.ParseDPID(strings.Trim(strings.TrimSpace(ovs.Vsctl("get", "bridge", "br0", "datapath_id")), `"`))
 	require.NoError(t, err)
-	for i, name := range []string{"n1", "n2"} {
-		_, _, err = l.store.Nodes().Create(l.ctx(), name, topology.Node{DatapathID: dpid + openflow.DPID(i), TunnelIP: netip.AddrFrom4([4]byte{172, 16, 0, byte(i + 1)}),
-			TunnelInterface: "tun0", Certificate: name})
-		require.NoError(t, err)
-	}
+	w.tell(topology.Node{DatapathID: dpid, Certificate: "n1"}, topology.Node{DatapathID: dpid + 1, Certificate: "n2"})
 	// become has the switch connect with a key.
 	become := func(name string) {
 		ovs.Vsctl("del-controller", "br0")
-		l.eventually(func() error { return expect(len(l.ctl.sessions.list()), 0) })
+		w.eventually("it hangs up", func() bool { return len(w.g.all()) == 0 })
 		ovs.Vsctl("set-ssl", s.file(name+"-key.pem"), s.file(name+".pem"), s.file("ca.pem"),
-			"--", "set-controller", "br0", "ssl:"+l.addr)
-	}
-	connected := func() *session {
-		t.Helper()
-		var found *session
-		l.eventually(func() error {
-			if all := l.ctl.sessions.list(); len(all) == 1 && l.nodeStatus("n1").State == topology.NodeConnected {
-				found = all[0]
-				return nil
-			}
-			return fmt.Errorf("n1 is not connected: %v", l.warned.lines)
-		})
-		return found
+			"--", "set-controller", "br0", "ssl:"+w.addr)
 	}
 	refused := func(text string) {
 		t.Helper()
-		l.eventually(func() error {
-			if l.warned.count(text) == 0 {
-				return fmt.Errorf("nothing says %q: %v", text, l.warned.lines)
-			}
-			return nil
-		})
-		require.Empty(t, l.ctl.sessions.list())
+		w.eventually(text, func() bool { return w.says(text) > 0 })
+		require.Empty(t, w.g.all())
 	}
 
 	become("n1")
-	state := connected().conn.TLS()
+	state := w.holds(dpid).conn.TLS()
 	t.Logf("Open vSwitch speaks %s, %s", tls.VersionName(state.Version), tls.CipherSuiteName(state.CipherSuite))
 	require.GreaterOrEqual(t, state.Version, uint16(tls.VersionTLS12))
 	become("n2")
-	refused(`node n1 wants a certificate that bears the name n1, and this one bears ["n2"]`)
+	refused(`node a wants a certificate that bears the name n1, and this one bears`)
 	become("stranger")
 	refused("unknown authority")
-	ovs.Vsctl("set-controller", "br0", "tcp:"+l.addr)
+	ovs.Vsctl("set-controller", "br0", "tcp:"+w.addr)
 	refused("first record does not look like a TLS handshake")
 
 	become("n1")
-	first := connected().conn.TLS().VerifiedChains[0][0].SerialNumber
+	first := w.holds(dpid).conn.TLS().VerifiedChains[0][0].SerialNumber
 	// Everything anew: the controller's authority and certificate, and the switch's, in their places.
 	s.ca = authority()
 	ca, _, err = s.ca.PEM()
@@ -127,7 +105,7 @@ func TestOpenVSwitchOverTLS(t *testing.T) {
 	s.write("ca.pem", ca)
 	s.issue(s.ca, "flowtapd", "flowtapd", pki.Server)
 	s.issue(s.ca, "n1", "n1", pki.Switch)
-	require.Len(t, l.ctl.sessions.list(), 1, "what is connected stays")
+	require.Len(t, w.g.all(), 1, "what is connected stays")
 	become("n1")
-	require.NotEqual(t, first, connected().conn.TLS().VerifiedChains[0][0].SerialNumber)
+	require.NotEqual(t, first, w.holds(dpid).conn.TLS().VerifiedChains[0][0].SerialNumber)
 }

@@ -1,4 +1,4 @@
-package controller
+package gate
 
 import (
 	"context"
@@ -27,8 +27,8 @@ const (
 
 // lives gives an error that refuses a claimant, whose context ctx is: that the switch answers, or that
 // too many ask. Nil says that the switch is silent. The claimant's own end is no sign of that.
-func (s *session) lives(ctx context.Context) error {
-	c := &s.claimed
+func (s *holder) lives(ctx context.Context) error {
+	c := &s.claims
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -71,6 +71,6 @@ func (s *session) lives(ctx context.Context) error {
 	return s.taken()
 }
 
-func (s *session) taken() error {
+func (s *holder) taken() error {
 	return fmt.Errorf("a switch with this datapath id is connected, from %v", s.conn.RemoteAddr())
 }
