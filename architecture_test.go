@@ -28,7 +28,7 @@ var mayImport = map[string][]string{
 	"flowtap/trace":    {"openflow", "openflow/flowset", "openflow/ofsim", "topology", "flowtap", "flowtap/pipeline"},
 	"store":            {"openflow", "topology", "flowtap"},
 	"controller":       {"openflow", "openflow/flowset", "openflow/ofconn", "openflow/ofsim", "topology", "flowtap", "flowtap/pipeline", "flowtap/trace", "store"},
-	"replica":          {"openflow", "openflow/ofconn"},
+	"replica":          {"fairlisten", "openflow", "openflow/ofconn"},
 	"northbound":       {"fairlisten", "openflow", "topology", "flowtap", "flowtap/trace", "store"},
 	"tlsfiles":         {},
 	"seldom":           {},
