@@ -50,9 +50,8 @@ func Check(policies []*lang.Policy, opts Options) (*Program, lang.Diagnostics) {
 	if opts.Query != nil {
 		c.query(*opts.Query)
 	}
-	if c.order() {
-		c.kinds()
-	}
+	c.order()
+	c.kinds()
 	c.undefined()
 	ds := c.ds.Sort()
 	if ds.Errors() {
