@@ -28,12 +28,16 @@ var mayImport = map[string][]string{
 	"flowtap/trace":    {"openflow", "openflow/flowset", "openflow/ofsim", "topology", "flowtap", "flowtap/pipeline"},
 	"store":            {"openflow", "topology", "flowtap"},
 	"controller":       {"openflow", "openflow/flowset", "openflow/ofconn", "openflow/ofsim", "topology", "flowtap", "flowtap/pipeline", "flowtap/trace", "store"},
+	"replica":          {"openflow", "openflow/ofconn"},
 	"northbound":       {"openflow", "topology", "flowtap", "flowtap/trace", "store"},
 	"tlsfiles":         {},
 	"pki":              {},
-	"cmd/flowtapd":     {"tlsfiles", "openflow", "openflow/flowset", "openflow/ofconn", "flowtap/trace", "controller", "northbound", "store"},
+	"cmd/flowtapd":     {"tlsfiles", "openflow", "openflow/flowset", "openflow/ofconn", "flowtap/trace", "controller", "northbound", "replica", "store"},
 	"cmd/flowtapctl":   {"pki", "tlsfiles", "topology", "flowtap", "flowtap/trace", "northbound"},
+	// Black box: what the clients of a history know is HTTP.
+	"test/chaos/history": {},
 
+	"flowtap/placement":   {"topology", "flowtap"},
 	"flowtap/ftc/lang":    {},
 	"flowtap/ftc/program": {"flowtap/ftc/lang"},
 	"flowtap/ftc/eval":    {"flowtap/ftc/lang", "flowtap/ftc/program"},

@@ -69,7 +69,11 @@ func (s *Server) endpoint(rt route) http.Handler {
 		if rec, ok := w.(*recorder); ok {
 			rec.route = rt.path
 		}
-		if err := rt.handle(w, r); err != nil {
+		handle := rt.handle
+		if rt.leads != nil && rt.leads(r) {
+			handle = s.byLeader(rt.handle)
+		}
+		if err := handle(w, r); err != nil {
 			s.fail(w, r, err)
 		}
 	})
@@ -148,7 +152,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
-		ErrorLog: slog.NewLogLogger(s.deps.Logger.Handler(), slog.LevelDebug), // anybody can fail to shake hands
+		ErrorLog:          slog.NewLogLogger(s.deps.Logger.Handler(), slog.LevelDebug), // anybody can fail to shake hands
 		// No WriteTimeout: watches and waits are long. Watches set a deadline for each write.
 	}
 	run, cancel := context.WithCancel(ctx)

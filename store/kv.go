@@ -43,6 +43,7 @@ func interrupted(err error) bool {
 // commit runs one transaction. It repeats it only where the error proves that it was never
 // proposed; see writeError for the errors.
 func (s *Store) commit(ctx context.Context, cmps []clientv3.Cmp, then, otherwise []clientv3.Op) (*clientv3.TxnResponse, error) {
+	fence, cmps, otherwise := fenced(ctx, cmps, otherwise)
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
 	for wait := 20 * time.Millisecond; ; wait *= 2 {
@@ -58,7 +59,7 @@ func (s *Store) commit(ctx context.Context, cmps []clientv3.Cmp, then, otherwise
 		}
 		r, err := s.client.Txn(ctx).If(cmps...).Then(then...).Else(otherwise...).Commit()
 		if err == nil {
-			return r, nil
+			return r, fence.held(r)
 		}
 		err, again := writeError(err, sent.Load())
 		if !again || wait > time.Second || !pause(ctx, wait) {
