@@ -15,7 +15,7 @@ func TestValuesAreGivenBack(t *testing.T) {
 	p := mustCheck(t, `hot(n, c) :- node(n, c), gt(c, 0.5), not off(n, "why not")`)
 	e := New(p, Limits{})
 	row := func(i int) []lang.Value { return []lang.Value{lang.Str("n1"), lang.Real(1 + float64(i)/100_000)} }
-	for i := range 40_000 {
+	for i := range 13_000 {
 		changes := []Change{{Table: "node", Row: row(i)}}
 		if i > 0 {
 			changes = append(changes, Change{Table: "node", Row: row(i - 1), Delete: true})
