@@ -40,9 +40,9 @@ func interrupted(err error) bool {
 		isUnavailable(err)
 }
 
-// commit runs one transaction. It repeats it only where the error proves that it was never
+// transact runs one transaction, whatever the store's layout. It repeats it only where the error proves that it was never
 // proposed; see writeError for the errors.
-func (s *Store) commit(ctx context.Context, cmps []clientv3.Cmp, then, otherwise []clientv3.Op) (*clientv3.TxnResponse, error) {
+func (s *Store) transact(ctx context.Context, cmps []clientv3.Cmp, then, otherwise []clientv3.Op) (*clientv3.TxnResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
 	for wait := 20 * time.Millisecond; ; wait *= 2 {

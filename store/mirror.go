@@ -77,6 +77,11 @@ func (m *mirror) list(ctx context.Context) (clusterID uint64, err error) {
 		return 0, err
 	}
 	rev := r.Header.Revision
+	if kv := first(r, 0); kv != nil {
+		if _, err := m.s.layout.check(kv.Value); err != nil {
+			return 0, err
+		}
+	}
 	var all [4][]*mvccpb.KeyValue
 	for i, p := range []string{objectsPrefix, statusPrefix, labelsPrefix, guardPrefix} {
 		if all[i], _, err = m.s.scan(ctx, p, rev); err != nil {
@@ -172,6 +177,8 @@ func (m *mirror) lockedRevision(events []*clientv3.Event) []Event {
 func (m *mirror) lockedApply(e *clientv3.Event) (change, bool) {
 	key, gone := string(e.Kv.Key), e.Type == mvccpb.DELETE
 	switch {
+	case key == schemaKey && !gone:
+		_, _ = m.s.layout.check(e.Kv.Value) // which remembers a newer one
 	case strings.HasPrefix(key, objectsPrefix):
 		collection, id, _ := splitKey(key, objectsPrefix)
 		t := m.tables[collection]

@@ -34,6 +34,8 @@ type Config struct {
 	// TLS gives what a connection to an https endpoint that is made now uses; nil: the system's authorities,
 	// and no certificate of ours.
 	TLS func() *tls.Config
+
+	migrations []migration // nil: all that there are
 }
 
 func (c *Config) validate() error {
@@ -56,6 +58,8 @@ type Store struct {
 	client  *clientv3.Client
 	member  *member // nil with an external cluster
 	log     *slog.Logger
+	where   string // which etcd, for messages
+	layout  *layout
 	numbers *numbers
 	mirror  *mirror
 
@@ -86,11 +90,16 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if c.DialTimeout == 0 {
 		c.DialTimeout = 5 * time.Second
 	}
-	s := &Store{log: c.Logger}
+	if c.migrations == nil {
+		c.migrations = migrations
+	}
 	where := "etcd at " + strings.Join(c.Endpoints, ",")
-	var err error
 	if len(c.Endpoints) == 0 {
 		where = "the embedded etcd in " + c.DataDir
+	}
+	s := &Store{log: c.Logger, where: where, layout: newLayout(c.migrations)}
+	var err error
+	if len(c.Endpoints) == 0 {
 		if s.member, err = startMember(ctx, c.DataDir, c.DialTimeout, c.Logger); err != nil {
 			return nil, fmt.Errorf("%s: %w", where, err)
 		}
@@ -116,7 +125,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		_ = s.Close()
 		return nil, fmt.Errorf("%s cannot be reached: %w", where, err)
 	}
-	if err := s.checkSchema(ready); err != nil {
+	if err := s.checkSchema(ctx); err != nil {
 		_ = s.Close()
 		return nil, fmt.Errorf("%s: %w", where, err)
 	}

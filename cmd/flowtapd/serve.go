@@ -67,6 +67,7 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 	log.Info("flowtapd is ready", "openflow", forSwitches.Addr(), "http", forUsers.Addr(), "version", version)
 	defer log.Info("flowtapd ends")
 	return together(ctx,
+		st.Outdated,
 		func(ctx context.Context) error { return ctl.Run(ctx) },
 		func(ctx context.Context) error { return api.Serve(ctx, forUsers) })
 }
