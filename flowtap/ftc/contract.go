@@ -1,0 +1,140 @@
+package ftc
+
+import (
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/binary"
+	"errors"
+	"strings"
+
+	"github.com/flowtap/flowtap/flowtap"
+	"github.com/flowtap/flowtap/flowtap/ftc/eval"
+	"github.com/flowtap/flowtap/flowtap/ftc/program"
+	"github.com/flowtap/flowtap/topology"
+)
+
+// Columns of the table of taps, in the order of program.TapColumns.
+const (
+	colSrc = iota
+	colDst
+	colMatch
+	colAction
+	colPool
+	colDirection
+	colPriority
+	colEnabled
+	colFailMode
+	colTruncate
+	colKBPS
+	colPPS
+	colRewrite
+	tapColumns
+)
+
+var _ = [1]struct{}{}[tapColumns-13] // as many as program.TapColumns has
+
+// formKey is what a contract is apart from its ends.
+type formKey [tapColumns]eval.Sym
+
+// form is a contract without ends, checked: many contracts have few forms.
+type form struct {
+	number int
+	tap    flowtap.Tap
+	about  string // what of it goes into ids
+	err    error
+}
+
+// forms remembers forms, flows and ids for as long as the engine's numbers mean the same.
+type forms struct {
+	generation int
+	byKey      map[formKey]*form
+	valid      map[eval.Sym]bool // whether a text is an id
+	overlaps   map[[2]int]*overlap
+}
+
+func (f *forms) renew(e *eval.Engine) {
+	if f.byKey == nil || f.generation != e.Generation() || len(f.byKey)+len(f.valid)+len(f.overlaps) > 1<<20 {
+		*f = forms{e.Generation(), map[formKey]*form{}, map[eval.Sym]bool{}, map[[2]int]*overlap{}}
+	}
+}
+
+// contract makes one of a row.
+func (t *Taps) contract(id eval.RowID) (Wanted, *fault) {
+	row := t.engine.Syms(t.table, id)
+	f := t.form(row)
+	if f.err != nil {
+		return Wanted{}, &fault{row: id, err: f.err}
+	}
+	tap := f.tap
+	tap.Src, tap.Dst, tap.DstPool = t.engine.Value(row[colSrc]).S, t.engine.Value(row[colDst]).S, t.engine.Value(row[colPool]).S
+	one := tap.Dst != "" && tap.DstPool == "" && t.isID(row[colDst]) || tap.Dst == "" && tap.DstPool != "" && t.isID(row[colPool])
+	if !one || !t.isID(row[colSrc]) || tap.Src == tap.Dst {
+		return Wanted{}, &fault{row: id, err: tap.Validate()}
+	}
+	return Wanted{ID: tapID(t.policy, tap.Src, f.about), Tap: tap, Row: id}, nil
+}
+
+func (t *Taps) isID(s eval.Sym) bool {
+	ok, known := t.forms.valid[s]
+	if !known {
+		ok = topology.ValidID(t.engine.Value(s).S) == nil
+		t.forms.valid[s] = ok
+	}
+	return ok
+}
+
+func (t *Taps) form(row []eval.Sym) *form {
+	key := formKey(row)
+	key[colSrc], key[colDst], key[colPool] = 0, 0, 0
+	f := t.forms.byKey[key]
+	if f == nil {
+		f = &form{number: len(t.forms.byKey)}
+		f.tap, f.err = t.makeForm(row)
+		f.about = string(f.tap.Direction) + " " + string(binary.BigEndian.AppendUint16(nil, uint16(f.tap.Priority))) + f.tap.Match.String()
+		t.forms.byKey[key] = f
+	}
+	return f
+}
+
+func (t *Taps) makeForm(row []eval.Sym) (flowtap.Tap, error) {
+	text := func(c int) string { return t.engine.Value(row[c]).S }
+	number := func(c int) int { return int(t.engine.Value(row[c]).I) }
+	match, err := flowtap.ParseMatch(text(colMatch))
+	if err != nil {
+		return flowtap.Tap{}, err
+	}
+	enabled, err1 := truth("enabled", text(colEnabled))
+	rewrite, err2 := truth("rewrite_dst_mac", text(colRewrite))
+	if err := errors.Join(err1, err2); err != nil {
+		return flowtap.Tap{}, err
+	}
+	tap := flowtap.Tap{
+		Src: "src", Dst: "dst", Match: match, // ends that can be, for Validate
+		Action: flowtap.Action(text(colAction)), Direction: flowtap.Direction(text(colDirection)),
+		Priority: number(colPriority), Enabled: enabled, FailMode: text(colFailMode), Truncate: number(colTruncate),
+		RateLimit: flowtap.RateLimit{KBPS: number(colKBPS), PPS: number(colPPS)}, RewriteDstMAC: rewrite,
+	}
+	for c, col := range program.TapColumns {
+		if v := t.engine.Value(row[c]); col.Default != nil && v.Kind != col.Default.Kind {
+			return flowtap.Tap{}, &topology.FieldError{Field: col.Name, Detail: v.Text() + " is " + kindName(v.Kind) + ", not " + kindName(col.Default.Kind)}
+		}
+	}
+	err = tap.Validate()
+	tap.Src, tap.Dst = "", ""
+	return tap, err
+}
+
+var idCode = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
+
+// idPrefix is how much of a policy's id is in those of its taps.
+const idPrefix = 30
+
+// tapID names a contract: the policy's id, to be read, and a hash of all that it is about.
+func tapID(policy, src, about string) string {
+	var room [256]byte
+	b := append(room[:0], policy...)
+	b = append(append(b, 0), src...)
+	b = append(append(b, 0), about...)
+	sum := sha256.Sum256(b)
+	return strings.TrimRight(policy[:min(len(policy), idPrefix)], "-") + "-" + idCode.EncodeToString(sum[:15])
+}
