@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -167,7 +168,8 @@ func TestAStoreIsMigratedOnce(t *testing.T) {
 						defer s.Close()
 						nets, _, err := s.Networks().List(ctx)
 						assert.NoError(t, err)
-						assert.Len(t, nets, 251, "nothing that the older program was too late with")
+						nets = slices.DeleteFunc(nets, func(n *Network) bool { return n.ID == "by-all" })
+						assert.True(t, len(nets) == 251, "%d networks: nothing that the older program was too late with", len(nets))
 						for _, n := range nets {
 							assert.Equal(t, map[string]string{"hello": "you"}, n.Spec.Labels)
 						}
