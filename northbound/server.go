@@ -69,6 +69,13 @@ func (s *Server) endpoint(rt route) http.Handler {
 		if rec, ok := w.(*recorder); ok {
 			rec.route = rt.path
 		}
+		if r.Method == http.MethodGet {
+			ctx, staleness := store.AllowStale(r.Context())
+			r = r.WithContext(ctx)
+			if rec, ok := w.(*recorder); ok {
+				rec.staleness = staleness
+			}
+		}
 		if err := rt.handle(w, r); err != nil {
 			s.fail(w, r, err)
 		}
@@ -148,7 +155,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
-		ErrorLog: slog.NewLogLogger(s.deps.Logger.Handler(), slog.LevelDebug), // anybody can fail to shake hands
+		ErrorLog:          slog.NewLogLogger(s.deps.Logger.Handler(), slog.LevelDebug), // anybody can fail to shake hands
 		// No WriteTimeout: watches and waits are long. Watches set a deadline for each write.
 	}
 	run, cancel := context.WithCancel(ctx)

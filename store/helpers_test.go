@@ -52,6 +52,11 @@ type etcd struct {
 // startEtcd starts a server; port 0 chooses one.
 func startEtcd(t testing.TB, dir string, port int) *etcd {
 	t.Helper()
+	return startEtcdWith(t, dir, port, func(*embed.Config) {})
+}
+
+func startEtcdWith(t testing.TB, dir string, port int, change func(*embed.Config)) *etcd {
+	t.Helper()
 	c := embed.NewConfig()
 	c.Dir, c.Name = dir, "external"
 	c.TickMs, c.ElectionMs = 10, 100
@@ -60,6 +65,7 @@ func startEtcd(t testing.TB, dir string, port int) *etcd {
 	c.ListenClientUrls, c.AdvertiseClientUrls = []url.URL{client}, []url.URL{client}
 	c.ListenPeerUrls = nil
 	c.InitialCluster = c.Name + "=" + c.AdvertisePeerUrls[0].String()
+	change(c)
 	e, err := embed.StartEtcd(c)
 	require.NoError(t, err)
 	<-e.Server.ReadyNotify()

@@ -23,6 +23,7 @@ func (s *Store) read(ctx context.Context, gets ...clientv3.Op) (*clientv3.TxnRes
 		}
 		r, err := s.client.Txn(ctx).Then(gets...).Commit()
 		if err == nil {
+			s.trouble.since.Store(false)
 			return r, nil
 		}
 		// A read may always be repeated.

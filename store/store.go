@@ -36,6 +36,7 @@ type Config struct {
 	TLS func() *tls.Config
 
 	migrations []migration // nil: all that there are
+	quota      int64       // bytes of the embedded etcd's database; zero is the default
 }
 
 func (c *Config) validate() error {
@@ -60,6 +61,7 @@ type Store struct {
 	log     *slog.Logger
 	where   string // which etcd, for messages
 	layout  *layout
+	trouble trouble
 	numbers *numbers
 	mirror  *mirror
 
@@ -100,7 +102,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	s := &Store{log: c.Logger, where: where, layout: newLayout(c.migrations)}
 	var err error
 	if len(c.Endpoints) == 0 {
-		if s.member, err = startMember(ctx, c.DataDir, c.DialTimeout, c.Logger); err != nil {
+		if s.member, err = startMember(ctx, c); err != nil {
 			return nil, fmt.Errorf("%s: %w", where, err)
 		}
 		s.client = s.member.client
@@ -130,6 +132,9 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		return nil, fmt.Errorf("%s: %w", where, err)
 	}
 	s.start(s.mirror.run)
+	if s.member != nil {
+		s.start(func(ctx context.Context) { s.member.tend(ctx, s.log) })
+	}
 	return s, nil
 }
 
