@@ -1,7 +1,9 @@
 package controller
 
 import (
+	"context"
 	"fmt"
+	"slices"
 
 	"github.com/flowtap/flowtap/flowtap/pipeline"
 	"github.com/flowtap/flowtap/openflow"
@@ -52,6 +54,9 @@ func (p *planner) stateNode(id string) {
 	st.TunnelPort, st.DriftRepaired = n.TunnelPort, p.drift[id]
 	st.Flows, st.Groups, st.ForeignFlows = 0, 0, 0
 	found := 0
+	if p.c.place != nil {
+		st.Master, st.Replicas = p.c.place(n.DatapathID)
+	}
 	for _, dpid := range bridges(n) {
 		sw := p.bridge(id, dpid)
 		if sw == nil {
@@ -62,7 +67,7 @@ func (p *planner) stateNode(id string) {
 		st.Version = sw.session.conn.Desc().Software
 	}
 	if found < len(bridges(n)) {
-		st.State, st.Role = topology.NodeDisconnected, ""
+		st.State, st.Role, st.Master = topology.NodeDisconnected, "", ""
 		was := p.nodes[id]
 		st.Flows, st.Groups, st.ForeignFlows = was.Flows, was.Groups, was.ForeignFlows
 	}
@@ -92,4 +97,23 @@ func (p *planner) trouble(n *pipeline.Node) string {
 		return "the switch has no port " + n.TunnelInterface + ", so nothing can be sent to other nodes"
 	}
 	return ""
+}
+
+// Placed takes note that what Deps.Place says may have changed.
+func (c *Controller) Placed(ctx context.Context) {
+	done := make(chan struct{})
+	c.planner.post(ctx, func(p *planner) {
+		defer close(done)
+		for _, id := range p.world.Nodes() {
+			st := p.nodes[id]
+			master, replicas := p.c.place(p.world.Node(id).DatapathID)
+			if st.State == topology.NodeConnected && st.Master != master || !slices.Equal(st.Replicas, replicas) {
+				p.stateNode(id)
+			}
+		}
+	})
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
 }

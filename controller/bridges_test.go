@@ -2,6 +2,7 @@ package controller
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -77,7 +78,7 @@ func TestANodeOfTwoBridgesTaps(t *testing.T) {
 	}
 	want := topology.NodeStatus{State: topology.NodeConnected, Role: "master", Version: "3.1.0", TunnelPort: simswitch.TunnelPort, Flows: flows, Groups: groups}
 	l.eventually(func() error { // a status is written after the change
-		if st := l.nodeStatus("n1"); st != want {
+		if st := l.nodeStatus("n1"); !reflect.DeepEqual(st, want) {
 			return fmt.Errorf("status %+v instead of %+v", st, want)
 		}
 		return nil

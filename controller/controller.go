@@ -10,8 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
+	"github.com/flowtap/flowtap/openflow"
 	"github.com/flowtap/flowtap/openflow/ofconn"
 	"github.com/flowtap/flowtap/store"
 )
@@ -49,22 +48,31 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Deps is what a controller works with. All but Registry are needed.
+// Deps is what a controller works with. Store, Listener and Logger are needed.
 type Deps struct {
 	Config   Config
 	Store    *store.Store
-	Listener net.Listener // switches connect here; Run closes it
+	Listener net.Listener // connections to switches, direct or by a relay; Run closes it
 	Logger   *slog.Logger
-	Registry prometheus.Registerer
+	// Metrics may serve one controller after another; nil shows none.
+	Metrics *Metrics
+	// Elsewhere returns when a switch whose connection ended by itself is not connected to any replica, has
+	// had time to come back by another one, or ctx has ended. Nil: it is gone.
+	Elsewhere func(ctx context.Context, d openflow.DPID)
+	// Place names a switch's master, and the replicas that it is connected to. Nil: there are no replicas.
+	Place func(d openflow.DPID) (master string, replicas []string)
 }
 
-// A Controller serves switches while Run runs. Its methods may be called from any goroutine.
+// A Controller serves switches while Run runs, which is one replica's time as the leader: the next has a new
+// one, that reads switches before it changes them. Its methods may be called from any goroutine.
 type Controller struct {
 	config   Config
 	store    *store.Store
 	listener net.Listener
 	log      *slog.Logger
-	metrics  *metrics
+	metrics  *Metrics
+	place    func(openflow.DPID) (string, []string)
+	wait     func(context.Context, openflow.DPID)
 
 	sessions *sessions
 	tunnels  *tunnels
@@ -80,7 +88,11 @@ type Controller struct {
 // New makes a controller; Run starts it.
 func New(d Deps) *Controller {
 	c := &Controller{config: d.Config.withDefaults(), store: d.Store, listener: d.Listener, log: d.Logger}
-	c.metrics = newMetrics(d.Registry)
+	c.metrics, c.place, c.wait = d.Metrics, d.Place, d.Elsewhere
+	if c.metrics == nil {
+		c.metrics = NewMetrics(nil)
+	}
+	c.metrics.begin()
 	c.sessions = newSessions(c.log)
 	c.tunnels = newTunnels(c.metrics)
 	c.statuses = newStatusWriter(d.Store, c.log)
@@ -101,8 +113,9 @@ func (c *Controller) Run(ctx context.Context) error {
 	for _, run := range []func(context.Context){c.planner.run, c.observer.run, c.tunnels.run, c.statuses.run} {
 		wg.Go(func() { run(ctx) })
 	}
+	defer c.metrics.end()
 	conn := c.config.Conn
-	conn.Logger = c.log
+	conn.Logger, conn.Relayed = c.log, true
 	err := ofconn.Serve(ctx, c.listener, conn, func(alive context.Context, conn *ofconn.Conn) { c.serveSwitch(ctx, alive, conn) })
 	if err != nil && !errors.Is(err, context.Canceled) {
 		return fmt.Errorf("serve switches on %s: %w", c.listener.Addr(), err)

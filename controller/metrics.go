@@ -6,8 +6,8 @@ import (
 	"github.com/flowtap/flowtap/flowtap/pipeline"
 )
 
-// metrics is what the controller tells Prometheus.
-type metrics struct {
+// Metrics is what controllers tell Prometheus.
+type Metrics struct {
 	switches  prometheus.Gauge
 	passing   prometheus.Gauge
 	packetIns *prometheus.CounterVec
@@ -21,9 +21,10 @@ type metrics struct {
 	shown     map[prometheus.Counter]uint64 // what count added so far
 }
 
-func newMetrics(r prometheus.Registerer) *metrics {
+// NewMetrics makes metrics and registers them; nil: nowhere.
+func NewMetrics(r prometheus.Registerer) *Metrics {
 	seconds := prometheus.ExponentialBuckets(0.001, 2, 13)
-	m := &metrics{
+	m := &Metrics{
 		shown:     map[prometheus.Counter]uint64{},
 		switches:  prometheus.NewGauge(prometheus.GaugeOpts{Name: "flowtap_switches", Help: "Connected switches, registered or not."}),
 		passing:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "flowtap_taps_unmonitored", Help: "Redirects with fail_mode open whose flow passes unmonitored, because their monitor cannot be reached."}),
@@ -42,8 +43,21 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	return m
 }
 
+// begin has what flows counted shown from the start, as after a restart: a controller that begins reads all of it.
+func (m *Metrics) begin() {
+	clear(m.shown)
+	m.spoofed.Reset()
+	m.injected.Reset()
+}
+
+// end shows that nothing is served any more.
+func (m *Metrics) end() {
+	m.switches.Set(0)
+	m.passing.Set(0)
+}
+
 // count shows what flows counted, by port. The planner alone calls it.
-func (m *metrics) count(c *counts, w *pipeline.World) {
+func (m *Metrics) count(c *counts, w *pipeline.World) {
 	show := func(v *prometheus.CounterVec, port string, total uint64) {
 		counter := v.WithLabelValues(port)
 		counter.Add(float64(total - m.shown[counter]))

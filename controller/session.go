@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -105,6 +106,10 @@ func (c *Controller) serveSwitch(ctx, alive context.Context, conn *ofconn.Conn) 
 		}
 	}
 	c.sessions.remove(s)
+	if err := conn.Err(); c.wait != nil && !errors.Is(err, ofconn.ErrClosed) && !errors.Is(err, ofconn.ErrDead) {
+		log.Info("waiting for the switch to come by another replica", "reason", err)
+		c.wait(ctx, s.dpid)
+	}
 	c.observer.switchDown(ctx, s)
 	c.planner.post(ctx, func(p *planner) { p.switchDown(s) })
 	log.Info("switch disconnected", "reason", conn.Err())

@@ -190,7 +190,8 @@ func (p *planner) portChanged(s *session, m *openflow.PortStatus) {
 	p.restateTaps(p.world.Taps())
 }
 
-// epochSeed differs from one connection to the next, of this process and of the one before it.
+// epochSeed differs from one connection to the next, of this controller and of the one before it, which may
+// have been another replica's.
 func (p *planner) epochSeed() uint32 {
 	p.adopted++
 	return uint32(p.started.Unix()) + p.adopted

@@ -25,7 +25,7 @@ const (
 // tunnel port, a packet-in at the other's. The userspace datapath of Open vSwitch drops frames
 // for a far end whose MAC it does not know, so the first probes of a tunnel may be lost.
 type tunnels struct {
-	metrics *metrics
+	metrics *Metrics
 	changed chan pipeline.Tunnel // one that answered first, or stopped; read by the planner
 	untold  atomic.Bool          // changed was full
 
@@ -47,7 +47,7 @@ type tunnel struct {
 	warm    bool
 }
 
-func newTunnels(m *metrics) *tunnels {
+func newTunnels(m *Metrics) *tunnels {
 	return &tunnels{metrics: m, changed: make(chan pipeline.Tunnel, 1024), all: map[[2]openflow.DPID]*tunnel{}, wait: probeNew}
 }
 
@@ -57,8 +57,8 @@ type endpoint struct {
 	node    *pipeline.Node
 }
 
-// use says which tunnels to keep warm. What is known of those that stay is kept, unless their
-// switch reconnected or their address changed. Others stay too, where both ends are as they were,
+// use says which tunnels to keep warm. What is known of those that stay is kept, also when their switch is
+// spoken to by another connection, unless it was away or their address changed. Others stay too, where both ends are as they were,
 // unless alone is set: a change that ends the use of a tunnel is best proven through it.
 func (t *tunnels) use(in map[pipeline.Tunnel]bool, ends map[string]endpoint, alone bool) {
 	t.mu.Lock()
@@ -76,7 +76,8 @@ func (t *tunnels) use(in map[pipeline.Tunnel]bool, ends map[string]endpoint, alo
 		key := [2]openflow.DPID{from.session.dpid, to.session.dpid}
 		keep[key] = true
 		actions := pipeline.SendTunnelled(from.node, to.node, pipeline.LabelProbe)
-		if have := t.all[key]; have != nil && have.from == from.session && have.name == name && sameActions(have.actions, actions) {
+		if have := t.all[key]; have != nil && have.name == name && sameActions(have.actions, actions) {
+			have.from = from.session
 			continue
 		}
 		t.all[key] = &tunnel{name: name, from: from.session, actions: actions, since: time.Now(), pause: probeFirst}

@@ -47,6 +47,11 @@ type Deps struct {
 	// TLS is what Serve speaks; nil is plain TCP. Client certificates that it verified are in each request's
 	// TLS.VerifiedChains.
 	TLS *tls.Config
+	// Leader says where requests go that only the leader of several replicas can answer: nil is here. Its error
+	// becomes a 503. A nil function is always here.
+	Leader func(context.Context) (*Elsewhere, error)
+	// Replicas lists the replicas; nil is none.
+	Replicas func() []Replica
 	// MaxWatchers bounds the streams of ?watch=true; one more is answered 503. Zero is 64.
 	MaxWatchers int
 	// Heartbeat is the time between two comments on an idle stream. Zero is 15 s.

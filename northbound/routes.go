@@ -22,6 +22,7 @@ type route struct {
 	body    string   // schema of the request's body, or ""
 	answers map[int]answer
 	handle  handler
+	leads   func(*http.Request) bool // whether only the leader of several replicas can answer; nil: never
 }
 
 // answer is one status that a route answers with. Problems need no media type and schema.
@@ -54,7 +55,9 @@ func (s *Server) table() []route {
 	rs = append(rs, collectionRoutes(s.taps(), "Tap")...)
 	rs = append(rs, route{method: http.MethodPost, path: "/v1/trace", summary: "What becomes of a frame that enters by a port, by what the switches should hold.",
 		params: noParameters, body: "Trace",
-		answers: map[int]answer{200: {mediaJSON, "Trace"}, 400: {}, 404: {}, 413: {}, 415: {}, 422: {}, 503: {}}, handle: s.trace})
+		answers: map[int]answer{200: {mediaJSON, "Trace"}, 400: {}, 404: {}, 413: {}, 415: {}, 422: {}, 503: {}}, handle: s.trace, leads: always},
+		route{method: http.MethodGet, path: "/v1/replicas", summary: "List the replicas of flowtapd.", params: noParameters,
+			answers: map[int]answer{200: {mediaJSON, "ReplicaList"}, 400: {}}, handle: s.replicas})
 	for _, name := range laterCollections {
 		rs = append(rs, laterRoutes(name)...)
 	}
@@ -82,19 +85,19 @@ func collectionRoutes[S, T any](res *resource[S, T], schema string) []route {
 	return []route{
 		{method: http.MethodGet, path: all, summary: "List or watch " + res.name + ".",
 			params:  params,
-			answers: map[int]answer{200: {mediaJSON, schema + "List"}, 400: {}, 503: {}}, handle: res.list},
+			answers: map[int]answer{200: {mediaJSON, schema + "List"}, 400: {}, 503: {}}, handle: res.list, leads: asksStrangers},
 		{method: http.MethodPost, path: all, summary: "Create a " + res.singular + "; the same again answers 200.",
 			params: []string{"dry_run", "wait"}, body: schema,
-			answers: map[int]answer{200: either, 201: object, 400: {}, 409: {}, 413: {}, 415: {}, 422: {}, 503: {}}, handle: res.create},
+			answers: map[int]answer{200: either, 201: object, 400: {}, 409: {}, 413: {}, 415: {}, 422: {}, 503: {}}, handle: res.create, leads: asks("dry_run")},
 		{method: http.MethodGet, path: one, summary: "Read a " + res.singular + ".",
 			params:  readParams(res.refresh != nil),
-			answers: map[int]answer{200: object, 400: {}, 404: {}, 503: {}}, handle: res.read},
+			answers: map[int]answer{200: object, 400: {}, 404: {}, 503: {}}, handle: res.read, leads: asks("fresh")},
 		{method: http.MethodPut, path: one, summary: "Replace a " + res.singular + ".",
 			params: []string{"dry_run", "wait", "If-Match"}, body: schema,
-			answers: put, handle: res.replace},
+			answers: put, handle: res.replace, leads: asks("dry_run")},
 		{method: http.MethodDelete, path: one, summary: "Delete a " + res.singular + ".",
 			params:  []string{"dry_run", "wait", "If-Match"},
-			answers: del, handle: res.remove},
+			answers: del, handle: res.remove, leads: asks("dry_run")},
 	}
 }
 

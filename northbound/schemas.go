@@ -33,6 +33,10 @@ func schemas() doc {
 			"dry_run": boolSchema, "op": textSchema("", string(OpCreate), string(OpReplace), string(OpDelete)),
 			"object": doc{"type": "object"}, "switches": listOf(schemaRef("SwitchChange")),
 		}, "dry_run", "op", "switches"),
+		"ReplicaList": closed(doc{"items": listOf(closed(doc{
+			"name": textSchema(""), "leader": boolSchema, "reached": boolSchema, "peer_address": textSchema(""), "version": textSchema(""),
+			"since": doc{"type": "string", "format": "date-time"}, "switches": countSchema, "masters": countSchema,
+		}, "name", "leader", "reached", "peer_address", "version", "since", "switches", "masters"))}, "items"),
 		"UnregisteredNode": closed(doc{
 			"id": textSchema(""), "datapath_id": textSchema(""), "revision": textSchema("", "0"),
 			"created_at": doc{"type": "string", "format": "date-time"}, "updated_at": doc{"type": "string", "format": "date-time"},
@@ -89,6 +93,7 @@ func nodeFields() []field {
 func nodeStatusSchema() doc {
 	return closed(doc{
 		"state": textSchema("", "connected", "disconnected", "unregistered"), "reason": textSchema(""), "role": textSchema(""), "version": textSchema(""),
+		"master": textSchema("The replica that is the switch's master."), "replicas": listOf(textSchema("A replica that the switch is connected to.")),
 		"tunnel_ofport": countSchema, "flows": countSchema, "groups": countSchema, "foreign_flows": countSchema, "drift_repaired": countSchema,
 		"last_drift": closed(doc{"at": doc{"type": "string", "format": "date-time"}, "what": textSchema("")}, "at", "what"),
 	}, "state", "flows", "groups", "foreign_flows", "drift_repaired")

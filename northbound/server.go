@@ -76,7 +76,11 @@ func (s *Server) endpoint(rt route) http.Handler {
 				rec.staleness = staleness
 			}
 		}
-		if err := rt.handle(w, r); err != nil {
+		handle := rt.handle
+		if rt.leads != nil && rt.leads(r) {
+			handle = s.byLeader(rt.handle)
+		}
+		if err := handle(w, r); err != nil {
 			s.fail(w, r, err)
 		}
 	})

@@ -17,6 +17,8 @@ import (
 //	/flowtap/v1/siblings/<src>                                 put by every change of the taps of a port
 //	/flowtap/v1/labels/<key>                                   a tunnel label, or for a key vlan/<network> a VLAN, decimal
 //	/flowtap/v1/counters/<name>                                next free number, decimal
+//
+// Those of package replica are beside them: replicas/, masters/, leader and cluster/.
 const (
 	prefix        = "/flowtap/v1/"
 	schemaKey     = prefix + "schema"

@@ -44,6 +44,7 @@ func interrupted(err error) bool {
 // transact runs one transaction, whatever the store's layout. It repeats it only where the error proves that it was never
 // proposed; see writeError for the errors.
 func (s *Store) transact(ctx context.Context, cmps []clientv3.Cmp, then, otherwise []clientv3.Op) (*clientv3.TxnResponse, error) {
+	fence, cmps, otherwise := fenced(ctx, cmps, otherwise)
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
 	for wait := 20 * time.Millisecond; ; wait *= 2 {
@@ -59,7 +60,7 @@ func (s *Store) transact(ctx context.Context, cmps []clientv3.Cmp, then, otherwi
 		}
 		r, err := s.client.Txn(ctx).If(cmps...).Then(then...).Else(otherwise...).Commit()
 		if err == nil {
-			return r, nil
+			return r, fence.held(r)
 		}
 		err, again := writeError(err, sent.Load())
 		if !again || wait > time.Second || !pause(ctx, wait) {

@@ -33,6 +33,9 @@ type NodeStatus struct {
 	// Reason says why the node is not serving, for example that its tunnel port is missing.
 	Reason string `json:"reason,omitempty"`
 	Role   string `json:"role,omitempty"`
+	// Master names the replica that is the switch's master, and Replicas those that it is connected to.
+	Master   string   `json:"master,omitempty"`
+	Replicas []string `json:"replicas,omitempty"`
 	// Version is the switch's software version, as it describes itself.
 	Version string `json:"version,omitempty"`
 	// TunnelPort is the port number of TunnelInterface; zero while the switch has none.

@@ -27,6 +27,10 @@ type options struct {
 	epoch         string
 	auditInterval time.Duration
 	certs         certFiles
+	name          string
+	peerAddr      string
+	peerAdvertise string
+	leaseTTL      time.Duration
 }
 
 // A usageError is the command line's fault: exit code 2.
@@ -67,6 +71,10 @@ func command() *cobra.Command {
 	f.StringVar(&o.openflowAddr, "openflow-addr", "127.0.0.1:6653", "`HOST:PORT` that switches connect to")
 	f.StringVar(&o.httpAddr, "http-addr", "127.0.0.1:8080", "`HOST:PORT` of the REST interface")
 	f.StringSliceVar(&o.etcdEndpoints, "etcd-endpoints", nil, "`URL,URL` of an external etcd cluster, instead of the embedded one")
+	f.StringVar(&o.name, "name", "", "`NAME` of this replica among those of one etcd; default the host's name and the OpenFlow port")
+	f.StringVar(&o.peerAddr, "peer-addr", "127.0.0.1:0", "`HOST:PORT` that other replicas connect to")
+	f.StringVar(&o.peerAdvertise, "peer-advertise", "", "`HOST:PORT` that other replicas are told; default what --peer-addr comes to")
+	f.DurationVar(&o.leaseTTL, "lease-ttl", 3*time.Second, "how long a replica that says nothing counts as alive, in whole seconds")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	f.BoolVar(&o.insecure, "insecure", false, "accept plain TCP beyond loopback: for labs")
@@ -117,6 +125,15 @@ func (o *options) check() (*slog.Logger, error) {
 	}
 	if err := o.checkAddr("--http-addr", o.httpAddr, o.certs.http); err != nil {
 		return nil, err
+	}
+	if err := o.checkAddr("--peer-addr", o.peerAddr, o.certs.peer); err != nil {
+		return nil, err
+	}
+	if o.leaseTTL < time.Second || o.leaseTTL%time.Second != 0 {
+		return nil, fmt.Errorf("--lease-ttl %v: want whole seconds", o.leaseTTL)
+	}
+	if strings.ContainsAny(o.name, "/ ") {
+		return nil, fmt.Errorf("--name %q: want no slash and no blank", o.name)
 	}
 	return slog.New(h), nil
 }

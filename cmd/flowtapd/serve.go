@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"sync"
 	"syscall"
 
@@ -13,10 +14,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/flowtap/flowtap/controller"
-	"github.com/flowtap/flowtap/flowtap/trace"
 	"github.com/flowtap/flowtap/northbound"
 	"github.com/flowtap/flowtap/openflow"
-	"github.com/flowtap/flowtap/openflow/ofconn"
 	"github.com/flowtap/flowtap/store"
 )
 
@@ -39,6 +38,11 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 		return err
 	}
 	defer forUsers.Close()
+	forPeers, err := listen("--peer-addr", o.peerAddr)
+	if err != nil {
+		return err
+	}
+	defer forPeers.Close()
 	st, err := store.Open(ctx, store.Config{Endpoints: o.etcdEndpoints, DataDir: o.dataDir, Logger: log, TLS: certs.forEtcd()})
 	if err != nil {
 		return err
@@ -49,27 +53,19 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 		}
 	}()
 
-	ctl := controller.New(controller.Deps{
-		Config: controller.Config{NoEpochs: o.epoch == "never", AuditInterval: o.auditInterval, Conn: ofconn.Config{TLS: certs.forSwitches()}},
-		Store:  st, Listener: forSwitches, Logger: log, Registry: registry,
-	})
-	api, err := northbound.New(northbound.Deps{
-		Store: st, Logger: log, Registry: registry, Ready: st.Ready, TLS: certs.forUsers(),
-		Planner: planner{ctl}, Settled: ctl.Settled, ReadCounters: ctl.ReadCounters,
-		Trace: func(ctx context.Context, r northbound.TraceRequest) (*trace.Trace, error) {
-			return ctl.Trace(ctx, controller.TraceRequest(r))
-		},
-		Unregistered: func() []northbound.UnregisteredNode { return unregistered(ctl) },
+	var api *northbound.Server
+	c := newCluster(o, st, certs, forSwitches, forPeers, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { api.ServeHTTP(w, r) }), log, registry)
+	api, err = northbound.New(northbound.Deps{
+		Store: st, Logger: log, Registry: registry, Ready: c.ready, TLS: certs.forUsers(),
+		Planner: planner{c}, Settled: c.settled, ReadCounters: c.readCounters, Trace: c.trace, Unregistered: c.unregistered,
+		Leader: c.leader, Replicas: c.replicas,
 	})
 	if err != nil {
 		return err
 	}
-	log.Info("flowtapd is ready", "openflow", forSwitches.Addr(), "http", forUsers.Addr(), "version", version)
+	log.Info("flowtapd is ready", "openflow", forSwitches.Addr(), "http", forUsers.Addr(), "peers", forPeers.Addr(), "version", version)
 	defer log.Info("flowtapd ends")
-	return together(ctx,
-		st.Outdated,
-		func(ctx context.Context) error { return ctl.Run(ctx) },
-		func(ctx context.Context) error { return api.Serve(ctx, forUsers) })
+	return together(ctx, st.Outdated, c.Run, func(ctx context.Context) error { return api.Serve(ctx, forUsers) })
 }
 
 // together runs all until ctx ends or one of them does, waits for the others, and gives the
@@ -101,15 +97,18 @@ func listen(flag, addr string) (net.Listener, error) {
 }
 
 // planner answers dry runs with the controller's suppositions.
-type planner struct{ ctl *controller.Controller }
+type planner struct{ c *cluster }
 
 func (p planner) DryRun(ctx context.Context, c northbound.Change) ([]northbound.SwitchChange, error) {
 	supposed := controller.Supposition{Collection: c.Collection, ID: c.ID, Spec: c.Spec}
 	if c.Op == northbound.OpDelete {
 		supposed.Spec = nil
 	}
-	found, err := p.ctl.Suppose(ctx, supposed)
-	if err != nil {
+	var found []controller.Consequence
+	if err := p.c.ours(ctx, func(ctx context.Context, ctl *controller.Controller) (err error) {
+		found, err = ctl.Suppose(ctx, supposed)
+		return err
+	}); err != nil {
 		return nil, err
 	}
 	out := make([]northbound.SwitchChange, 0, len(found))

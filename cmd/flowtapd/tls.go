@@ -108,6 +108,21 @@ func (s *sources) forUsers() *tls.Config {
 	return s.http.Server(tlsfiles.Server{Clients: tls.VerifyClientCertIfGiven, Protocols: []string{"h2", "http/1.1"}})
 }
 
+// forPeers and toPeers are nil without TLS.
+func (s *sources) forPeers() *tls.Config {
+	if s.peer == nil {
+		return nil
+	}
+	return s.peer.Server(tlsfiles.Server{Clients: tls.RequireAndVerifyClientCert, Protocols: []string{"http/1.1"}})
+}
+
+func (s *sources) toPeers() func() *tls.Config {
+	if s.peer == nil {
+		return nil
+	}
+	return s.peer.Client
+}
+
 // forEtcd is nil without TLS, or where the system's authorities do.
 func (s *sources) forEtcd() func() *tls.Config {
 	if s.etcd == nil {

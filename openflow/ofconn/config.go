@@ -39,6 +39,9 @@ type Config struct {
 	// MaxHandshakes is how many accepted connections Serve lets be in their handshake at once;
 	// more wait in the listen backlog. Default 128.
 	MaxHandshakes int
+	// Relayed says that the connection goes by a relay (see Conn.Relay): its transaction ids are those of
+	// the upper half, so that the relaying Conn can tell its own from ours.
+	Relayed bool
 	// TLS is what Serve speaks with switches; nil is plain TCP. It should ask for their certificates.
 	TLS *tls.Config
 	// Logger gets what no caller can be told. Nil discards.

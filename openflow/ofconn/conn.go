@@ -4,6 +4,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
+	"math"
+	"math/rand/v2"
 	"net"
 	"slices"
 	"sync"
@@ -44,7 +46,9 @@ type Conn struct {
 	closing, done      chan struct{}
 	shutReason, reason error
 
-	bundles atomic.Uint32 // last bundle id
+	bundles atomic.Uint32 // last bundle id; the first is random: another's may be open on the same connection
+
+	relay atomic.Pointer[relay] // nil: none
 
 	// refused holds the errors that answered messages of Send since the last Barrier.
 	refused refusals
@@ -64,6 +68,11 @@ func newConn(nc net.Conn, c Config) *Conn {
 		closing: make(chan struct{}),
 		done:    make(chan struct{}),
 	}
+	conn.x.least, conn.x.most = 1, relayed-1
+	if c.Relayed {
+		conn.x.least, conn.x.most = relayed, math.MaxUint32
+	}
+	conn.bundles.Store(rand.Uint32())
 	conn.log.Store(c.Logger.With("switch", addrString(nc)))
 	return conn
 }

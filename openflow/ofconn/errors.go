@@ -20,6 +20,8 @@ var (
 	ErrOutcomeUnknown = errors.New("outcome unknown")
 	// ErrNoAnswer says that a request got no answer within Config.RequestTimeout.
 	ErrNoAnswer = errors.New("no answer in time")
+	// ErrStale says that the switch has seen a newer generation of masters.
+	ErrStale = errors.New("stale generation")
 	// ErrReplyTooLong says that a multipart answer exceeded Config.MaxReply.
 	ErrReplyTooLong = errors.New("multipart answer too long")
 )

@@ -67,6 +67,15 @@ func (f *frames) next(deadline time.Time) ([]byte, error) {
 	}
 }
 
+// whole reports whether the next message is read already.
+func (f *frames) whole() bool {
+	if f.end-f.start < openflow.HeaderLen {
+		return false
+	}
+	n, err := openflow.FrameLength(f.buf[f.start : f.start+openflow.HeaderLen])
+	return err == nil && f.end-f.start >= n
+}
+
 // room makes space for a message of need bytes from start on.
 func (f *frames) room(need int) {
 	if f.start == f.end {

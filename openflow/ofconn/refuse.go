@@ -15,6 +15,12 @@ const (
 	badLen         = uint16(ofp.ErrCodeBadRequestLen)
 )
 
+// The refusal of a role (§7.5.4.12).
+const (
+	errRoleRequestFailed = uint16(ofp.ErrTypeRoleRequestFailed)
+	stale                = uint16(ofp.ErrCodeRoleRequestFailedStale)
+)
+
 // sendError tells the switch what is wrong with its message, of which it gets the first 64 bytes
 // back. A hello refused gets a text instead.
 func (c *Conn) sendError(xid uint32, frame []byte, errType, code uint16) {

@@ -122,20 +122,37 @@ func (c *Conn) Barrier(ctx context.Context) error {
 }
 
 // SetRole asks for a role (OpenFlow 1.3.5 §7.3.9). The switch refuses a generation older than the
-// newest it has seen, with OFPET_ROLE_REQUEST_FAILED, code OFPRRFC_STALE.
+// newest it has seen with ErrStale.
 func (c *Conn) SetRole(ctx context.Context, role openflow.Role, generation uint64) error {
+	got, err := c.role(ctx, role, generation)
+	if refused := (*openflow.Error)(nil); errors.As(err, &refused) && refused.ErrType == errRoleRequestFailed && refused.Code == stale {
+		return fmt.Errorf("%v with generation %d: %w: %w", role, generation, ErrStale, refused)
+	}
+	if err == nil && got.Role != role {
+		return fmt.Errorf("asked for role %v, switch says %v", role, got.Role)
+	}
+	return err
+}
+
+// Generation asks for the newest generation that the switch has seen.
+func (c *Conn) Generation(ctx context.Context) (uint64, error) {
+	got, err := c.role(ctx, openflow.RoleNoChange, 0)
+	if err != nil {
+		return 0, err
+	}
+	return got.GenerationID, nil
+}
+
+func (c *Conn) role(ctx context.Context, role openflow.Role, generation uint64) (*openflow.RoleReply, error) {
 	m, err := c.Request(ctx, &openflow.RoleRequest{Role: role, GenerationID: generation})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	got, ok := m.(*openflow.RoleReply)
 	if !ok {
-		return unexpected(m)
+		return nil, unexpected(m)
 	}
-	if role != openflow.RoleNoChange && got.Role != role {
-		return fmt.Errorf("asked for role %v, switch says %v", role, got.Role)
-	}
-	return nil
+	return got, nil
 }
 
 func unexpected(m openflow.Message) error {

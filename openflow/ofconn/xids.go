@@ -44,6 +44,8 @@ const maxLeft = 1024
 // xids gives out transaction ids and knows who waits for which. An id is never 0 and never given
 // out again while an answer to it is awaited or may still come.
 type xids struct {
+	least, most uint32 // of the ids given out; both 0: all but 0
+
 	mu   sync.Mutex // guards what follows
 	next uint32     // where to look for free ids
 	one  map[uint32]*run
@@ -76,9 +78,13 @@ func (x *xids) add(n int, s sink) *run {
 
 func (x *xids) lockedTake(n int) uint32 {
 	first := x.next
+	least, most := max(x.least, 1), x.most
+	if most == 0 {
+		most = math.MaxUint32
+	}
 	for {
-		if first == 0 || uint64(first)+uint64(n)-1 > math.MaxUint32 {
-			first = 1
+		if first < least || uint64(first)+uint64(n)-1 > uint64(most) {
+			first = least
 		}
 		after, free := x.lockedFree(first, n)
 		if free {
