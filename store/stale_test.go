@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.etcd.io/etcd/client/pkg/v3/transport"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 
@@ -118,7 +119,7 @@ func TestTheEmbeddedEtcdMakesRoomByItself(t *testing.T) {
 
 func TestAFullEtcdTakesNothingAndSaysWhatToDo(t *testing.T) {
 	t.Parallel()
-	e := startEtcdWith(t, t.TempDir(), 0, func(c *embed.Config) { c.QuotaBackendBytes = 4 << 20 })
+	e := startEtcdWith(t, t.TempDir(), 0, transport.TLSInfo{}, func(c *embed.Config) { c.QuotaBackendBytes = 4 << 20 })
 	s, ctx := openStore(t, Config{Endpoints: []string{e.url}}), testContext(t)
 	create(t, s.Networks(), "before", topology.Network{})
 	fillUp(t, s.EtcdClient())
