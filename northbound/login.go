@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"net"
 	"net/http"
 	"net/url"
@@ -183,11 +182,7 @@ func (s *Server) bearer(r *http.Request, from, auth string) (access.Principal, e
 func (s *Server) tokensUnder(r *http.Request, prefix string) ([]*store.Token, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), s.deps.StoreTimeout)
 	defer cancel()
-	tokens, err := s.deps.Store.TokensUnder(ctx, prefix)
-	if errors.Is(err, store.ErrUnavailable) && r.Method == http.MethodGet {
-		return s.deps.Store.KnownTokens(prefix), nil
-	}
-	return tokens, err
+	return s.deps.Store.TokensUnder(ctx, prefix)
 }
 
 func (s *Server) principal(name string, tokens []*store.Token) (access.Principal, error) {

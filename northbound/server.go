@@ -71,6 +71,13 @@ func (s *Server) endpoint(rt route) http.Handler {
 		if rec, ok := w.(*recorder); ok {
 			rec.route = rt.path
 		}
+		if r.Method == http.MethodGet {
+			ctx, staleness := store.AllowStale(r.Context())
+			r = r.WithContext(ctx)
+			if rec, ok := w.(*recorder); ok {
+				rec.staleness = staleness
+			}
+		}
 		r, err := s.admit(w, r, rt)
 		if err == nil {
 			if rt.path != "unmatched" {

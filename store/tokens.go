@@ -12,8 +12,14 @@ import (
 )
 
 // TokensUnder reads the tokens whose ids begin with a prefix, as they are now (linearizable), sorted by id. A token
-// that was deleted is never among them again, whichever process deleted it.
+// that was deleted is never among them again, whichever process deleted it; but with AllowStale, while etcd does
+// not answer, they are KnownTokens.
 func (s *Store) TokensUnder(ctx context.Context, prefix string) ([]*Token, error) {
+	return staleRead(ctx, s, func(ctx context.Context) ([]*Token, error) { return s.tokensUnder(ctx, prefix) },
+		func() ([]*Token, error) { return s.KnownTokens(prefix), nil })
+}
+
+func (s *Store) tokensUnder(ctx context.Context, prefix string) ([]*Token, error) {
 	r, err := s.read(ctx, clientv3.OpGet(objectKey(CollectionTokens, prefix), clientv3.WithPrefix()))
 	if err != nil {
 		return nil, fmt.Errorf("read tokens: %w", err)
