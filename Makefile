@@ -20,15 +20,16 @@ ARGS     ?=
 AS_ROOT = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PYTHON  = /usr/bin/python3
 
-.PHONY: help build deps check fmt vet staticcheck unit fuzz lab test demo bench clean
+.PHONY: help build deps check fmt vet staticcheck unit fuzz lab chaos test demo bench clean
 
 help: ## Show what can be made.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
-build: ## Build flowtapd and flowtapctl into bin/.
+build: ## Build flowtapd and flowtapctl into bin/, and what the lab needs beside them.
 	@echo "Building flowtapd and flowtapctl (the first time fetches and compiles etcd, which takes a while) ..."
 	@mkdir -p bin
-	@$(GO) build -o bin/ ./cmd/...
+	@$(GO) build -o bin/ ./cmd/... ./test/chaos/...
+	@$(GO) build -o bin/etcd go.etcd.io/etcd/server/v3
 
 deps: ## Install Open vSwitch, Mininet and tools from Debian, where missing.
 	@sh scripts/install-deps.sh
@@ -56,6 +57,11 @@ fuzz: ## All fuzz targets, for FUZZTIME seconds together.
 lab: deps build ## The Mininet scenarios on real Open vSwitch. ARGS="taps migration" runs some.
 	@[ -z "$(AS_ROOT)" ] || echo "The lab makes network namespaces, which needs root; asking sudo."
 	$(AS_ROOT) $(PYTHON) test/mininet/run.py --tunnel $(TUNNEL) --layout $(LAYOUT) --jobs $(JOBS) $(LABFLAGS) $(ARGS)
+
+chaos: LABFLAGS = --chaos-seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED))
+chaos: ARGS = chaos
+chaos: JOBS = 1
+chaos: lab ## Faults for SECONDS (600) in the order of SEED, and what must hold all the same. make test has a short one.
 
 test: LABFLAGS = --every-kind
 test: deps fmt vet staticcheck unit fuzz lab ## Everything; of the lab a part over the other tunnel types and in the other layout, too.

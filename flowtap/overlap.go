@@ -34,3 +34,12 @@ func Overlap(a, b Tap) (Direction, Witness, bool) {
 
 // stages are the two places at which frames are tapped, in the order in which they come by.
 var stages = [...]Direction{Out, In}
+
+// And gives the flow of the frames that have both flows, or false where no frame has.
+func And(a, b Match) (Match, bool) {
+	f, ok := merge(a.form(), b.form())
+	if !ok {
+		return Match{}, false
+	}
+	return f.match(), true
+}

@@ -3,7 +3,7 @@
 set -eu
 
 programs="ovs-vswitchd:openvswitch-switch mn:mininet ip:iproute2 ping:iputils-ping ethtool:ethtool tcpdump:tcpdump
-iperf3:iperf3 busybox:busybox dnsmasq:dnsmasq-base ifconfig:net-tools python3:python3 curl:curl"
+iperf3:iperf3 busybox:busybox dnsmasq:dnsmasq-base ifconfig:net-tools python3:python3 curl:curl nft:nftables"
 
 PATH="$PATH:/usr/sbin:/sbin"
 missing=

@@ -62,6 +62,9 @@ func (ms *members) UnmarshalJSON(b []byte) error {
 	if json.Unmarshal(b, &raw) != nil {
 		return &FieldError{"members", `want a list of objects such as {"port": "ids1", "weight": 1}`}
 	}
+	if len(raw) > MaxMembers { // before each costs what reading an object costs
+		return tooManyMembers()
+	}
 	for i, r := range raw {
 		m := PoolMember{Weight: 1}
 		if _, err := DecodeObject(r, memberField(i, ""), map[string]any{"port": &m.Port, "weight": &m.Weight}); err != nil {
@@ -70,6 +73,10 @@ func (ms *members) UnmarshalJSON(b []byte) error {
 		*ms = append(*ms, m)
 	}
 	return nil
+}
+
+func tooManyMembers() error {
+	return &FieldError{"members", fmt.Sprintf("more than %d members", MaxMembers)}
 }
 
 // MemberField names the field port of a pool's member.
@@ -88,7 +95,7 @@ func (p Pool) Validate() error {
 	case len(p.Members) == 0:
 		return &FieldError{"members", "is required: a pool without members would lose every frame"}
 	case len(p.Members) > MaxMembers:
-		return &FieldError{"members", fmt.Sprintf("more than %d members", MaxMembers)}
+		return tooManyMembers()
 	}
 	seen := map[string]bool{}
 	for i, m := range p.Members {

@@ -261,6 +261,14 @@ mnexec -a {new.pid} sh -c 'ip link set dev {name} up; exec ovs-vsctl --timeout=2
         """dump() of every node, by name: equal exactly when the switches hold the same."""
         return {name: self.dump(name) for name in self.nodes}
 
+    def point_at(self, node, addresses):
+        """Have a node's switches look for controllers at these addresses, and at no others."""
+        words, node = [], self.node(node)
+        for b in node.bridges:
+            words += [f'--id=@{b[3:]}{i} create controller target="tcp:{a}" max_backoff=1000 inactivity_probe=5000' for i, a in enumerate(addresses)]
+            words.append(f"set bridge {b} controller={','.join(f'@{b[3:]}{i}' for i in range(len(addresses)))}")
+        run(self.vsctl(node, *words))
+
     def restart_vswitchd(self, node, sig=signal.SIGKILL):
         """Kill a node's ovs-vswitchd and start it again. Its flows are gone, as on a real crash."""
         node = self.node(node)

@@ -38,7 +38,8 @@ def arguments():
     parser.add_argument("--flowtapctl", help="default: bin/flowtapctl")
     parser.add_argument("--repeat", type=int, default=1, metavar="N", help="run the scenarios N times in the same lab")
     parser.add_argument("--changes", type=int, default=20, metavar="N", help="random changes of the scenario escape (20)")
-    parser.add_argument("--seed", type=int, help="repeat the random changes of an earlier run")
+    parser.add_argument("--chaos-seconds", type=int, default=15, metavar="N", help="how long the scenario chaos makes faults (15)")
+    parser.add_argument("--seed", type=int, help="repeat the random changes, or faults, of an earlier run")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="run in N labs side by side")
     parser.add_argument("--every-kind", action="store_true", help="then some scenarios over the other tunnel types, and in the other layout, too")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)  # see pool.py
@@ -58,9 +59,9 @@ def arguments():
         setattr(args, program, os.path.abspath(path))
     if os.geteuid() != 0:
         parser.error("the lab makes network namespaces and switches: run this with sudo")
-    for tool in ("ovs-vswitchd", "mnexec", "ethtool", "ping", "busybox", "dnsmasq"):
+    for tool in ("ovs-vswitchd", "mnexec", "ethtool", "ping", "busybox", "dnsmasq", "nft"):
         if not shutil.which(tool):
-            parser.error(f"{tool} is not installed: apt-get install openvswitch-switch mininet ethtool iputils-ping busybox dnsmasq-base")
+            parser.error(f"{tool} is not installed: apt-get install openvswitch-switch mininet ethtool iputils-ping busybox dnsmasq-base nftables")
     return args
 
 
@@ -101,7 +102,7 @@ def one_lab(args, names):
     # Three nodes to work with, and n4, which no tunnel was used to before a scenario says so.
     with Lab(4, args.tunnel, layout=args.layout) as lab:
         w = World(lab, args.flowtapd, args.flowtapctl)
-        w.changes, w.seed = args.changes, args.seed
+        w.changes, w.chaos_seconds, w.seed = args.changes, args.chaos_seconds, args.seed
         check = Checks(w.report)
 
         def mark():
@@ -133,7 +134,7 @@ def side_by_side(args, todo):
 
     def command(kind):
         words = [sys.executable, os.path.abspath(__file__), "--worker", "--tunnel", kind[0], "--layout", kind[1], "--flowtapd", args.flowtapd,
-                 "--flowtapctl", args.flowtapctl, "--changes", str(args.changes)]
+                 "--flowtapctl", args.flowtapctl, "--changes", str(args.changes), "--chaos-seconds", str(args.chaos_seconds)]
         return words + (["--seed", str(args.seed)] if args.seed is not None else [])
 
     stop_on_signals()

@@ -176,12 +176,8 @@ class Captures:
             raise overruns[0]
 
     def settle(self, timeout=10.0, quiet=QUIET):
-        """Wait until no capture has recorded anything for quiet seconds: what was sent has arrived.
-
-        On a machine with more to do than it has processors, silence takes as much longer to mean that, up to four times.
-        """
-        busy = min(4.0, max(1.0, os.getloadavg()[0] / os.cpu_count()))
-        timeout, quiet = timeout * busy, quiet * busy
+        """Wait until no capture has recorded anything for quiet seconds, longer on a busy machine: what was sent has arrived."""
+        timeout, quiet = timeout * busy(), quiet * busy()
         deadline, last, since = time.monotonic() + timeout, None, time.monotonic()
         while time.monotonic() < deadline:
             counts = [len(c._seen) for c in self._captures.values()]
@@ -191,6 +187,11 @@ class Captures:
                 return True
             time.sleep(0.01)
         return False
+
+
+def busy():
+    """On a machine with more to do than it has processors, everything takes that many times as long; four at most."""
+    return min(4.0, max(1.0, os.getloadavg()[0] / os.cpu_count()))
 
 
 def _stop(capture):

@@ -24,6 +24,7 @@ class World:
         self.flowtapd = Flowtapd(lab, flowtapd)
         self.api = self.flowtapd.api
         self.changes, self.seed = 20, None  # of the scenario escape
+        self.chaos_seconds = 15  # of the scenario chaos
         self._macs = 0
         self._taps = 0
 

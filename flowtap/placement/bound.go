@@ -1,0 +1,97 @@
+package placement
+
+import "slices"
+
+// candidates gives the monitors that may have a flow's slices, as numbers in order, and whether they serve.
+// Where none of them does, all that are down are the candidates: a redirect to one of them stops its flow, and
+// one to nobody would let it pass. Flows with the same monitors share one list.
+func (m *model) candidates() func(f Flow) (may []int, serve bool) {
+	type answer struct {
+		may   []int
+		serve bool
+	}
+	choose := func(ok func(i int, x Monitor) bool) (a answer) {
+		var down []int
+		for i, x := range m.in.Monitors {
+			switch {
+			case ok(i, x) && x.Down:
+				down = append(down, i)
+			case ok(i, x):
+				a.may = append(a.may, i)
+			}
+		}
+		if a.serve = len(a.may) > 0; !a.serve {
+			a.may = down
+		}
+		return a
+	}
+	all, byNode := choose(func(_ int, x Monitor) bool { return x.Provider }), map[string]answer{}
+	return func(f Flow) ([]int, bool) {
+		a := all
+		switch f.Strategy {
+		case PerNode:
+			known := false
+			if a, known = byNode[f.Node]; !known && f.Node != "" {
+				a = choose(func(_ int, x Monitor) bool { return x.Provider && x.Node == f.Node })
+				byNode[f.Node] = a
+			}
+		case PerApplication:
+			a = choose(func(_ int, x Monitor) bool { return slices.Contains(f.Monitors, x.ID) })
+		}
+		return a.may, a.serve
+	}
+}
+
+// bound gives the goal of each monitor and the least that the most loaded one can have: monitors that
+// flows could be shared by, directly or through others, have at least their average, and some monitor has the
+// largest slice.
+func (m *model) bound() (best float64) {
+	group := make([]int, m.nMonitors)
+	for i := range group {
+		group[i] = i
+	}
+	find := func(i int) int {
+		for group[i] != i {
+			group[i] = group[group[i]]
+			i = group[i]
+		}
+		return i
+	}
+	var last []int
+	for i := range m.units {
+		may := m.units[i].may
+		if len(may) == 0 || len(last) > 0 && &may[0] == &last[0] {
+			continue
+		}
+		for _, x := range may[1:] {
+			group[find(x)] = find(may[0])
+		}
+		last = may
+	}
+	rate, capacity := make([]float64, m.nMonitors), make([]float64, m.nMonitors)
+	for i, x := range m.in.Monitors {
+		if !x.Down {
+			capacity[find(i)] += 1 / m.perByte[i]
+		}
+	}
+	for i := range m.units {
+		u := &m.units[i]
+		if len(u.may) == 0 {
+			continue
+		}
+		rate[find(u.may[0])] += u.rate
+		least := m.perByte[u.may[0]]
+		for _, x := range u.may[1:] {
+			least = min(least, m.perByte[x])
+		}
+		best = max(best, u.rate*least)
+	}
+	for i := range group {
+		if g := find(i); capacity[g] > 0 {
+			average := rate[g] / capacity[g]
+			best = max(best, average)
+			m.res[i].goal = max(m.in.Config.Low, average)
+		}
+	}
+	return best
+}
