@@ -92,7 +92,7 @@ func (c *Conn) fromRelay(ctx context.Context, nc net.Conn) error {
 			if err == io.EOF {
 				return fmt.Errorf("%w: the far end hung up", ErrRelay)
 			}
-			return fmt.Errorf("read from the relay: %w", err)
+			return fmt.Errorf("%w: read: %w", ErrRelay, err)
 		}
 		t, xid := openflow.MsgType(frame[1]), binary.BigEndian.Uint32(frame[4:])
 		switch {
@@ -130,7 +130,7 @@ func (r *relay) write(ctx context.Context, c *Conn, nc net.Conn) error {
 			return fmt.Errorf("%w: more than %d bytes wait for the far end", ErrRelay, r.most)
 		}
 		if _, err := w.Write(b); err != nil {
-			return fmt.Errorf("write to the relay: %w", err)
+			return fmt.Errorf("%w: write: %w", ErrRelay, err)
 		}
 		if spare = b; cap(spare) > packetInsBehind {
 			spare = nil
