@@ -109,6 +109,9 @@ func (c *Conn) handle(frame []byte) error {
 		}
 		return fmt.Errorf("%w: %v in version 0x%02x after the hello", ErrProtocol, t, frame[0])
 	}
+	if drop, err := c.tooMuch(frame); drop || err != nil {
+		return err
+	}
 	if r, theirs := c.relayOf(frame); theirs {
 		c.toRelay(r, frame)
 		return nil
