@@ -22,8 +22,9 @@ import (
 	"github.com/flowtap/flowtap/openflow/ofsim/ovstest"
 )
 
-// patience bounds every wait; none takes that long when all is well.
-const patience = 30 * time.Second
+// patience bounds every wait; none takes that long when all is well. Leases and links do not run out by
+// themselves here: a machine that is busy with other things would end them at any time.
+const patience = time.Minute
 
 func TestMain(m *testing.M) {
 	code := m.Run()
@@ -82,7 +83,7 @@ func start(t testing.TB, etcd, name string) *node {
 	n := &node{t: t, name: name, client: client, conns: map[openflow.DPID]*ofconn.Conn{}}
 	switches := listen()
 	n.addr = "tcp:" + switches.Addr().String()
-	n.r = New(Deps{Client: client, Name: name, Version: "test", Switches: switches, Peers: listen(), LeaseTTL: time.Second,
+	n.r = New(Deps{Client: client, Name: name, Version: "test", Switches: switches, Peers: listen(), LeaseTTL: time.Hour, LinkSilence: time.Minute,
 		Lead: n.lead, Settled: func(context.Context, int64) error { return nil }, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)).With("at", name)})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

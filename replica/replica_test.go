@@ -85,7 +85,10 @@ func TestADeposedLeaderIsRefused(t *testing.T) {
 	require.NoError(t, relayed.Commit(testContext(t), flow(1)))
 
 	epoch := old.lastTerm().Epoch
+	lease := old.r.leaseNow()
 	require.NoError(t, old.client.Close()) // it hears nothing any more
+	_, err := next.client.Revoke(testContext(t), lease)
+	require.NoError(t, err)
 	require.Same(t, next, leader(t, dpids, next))
 	require.Greater(t, next.lastTerm().Epoch, epoch)
 
