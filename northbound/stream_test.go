@@ -19,6 +19,7 @@ type watching struct {
 	t      *testing.T
 	events chan map[string]any // closed at the end of the stream
 	beats  chan struct{}       // one for a comment; more are dropped
+	ctx    context.Context     // the client's, who has no more patience when it ends
 }
 
 func (w *world) watch(t *testing.T, path string, secret ...string) *watching {
@@ -35,7 +36,7 @@ func (w *world) watch(t *testing.T, path string, secret ...string) *watching {
 	t.Cleanup(func() { resp.Body.Close() })
 	require.Equal(t, 200, resp.StatusCode)
 	require.Equal(t, "text/event-stream", resp.Header.Get("Content-Type"))
-	s := &watching{t, make(chan map[string]any, 1000), make(chan struct{}, 1)}
+	s := &watching{t, make(chan map[string]any, 1000), make(chan struct{}, 1), ctx}
 	go func() {
 		defer close(s.events)
 		in := bufio.NewScanner(resp.Body)

@@ -138,6 +138,7 @@ func TestRevocationHoldsAtOnceOnEveryReplica(t *testing.T) {
 	events.want("SYNCED")
 	g.as("admin", 204, "DELETE", "/v1/tokens/"+made.str("id"), "")
 	events.want("end")
+	require.NoError(t, events.ctx.Err(), "the server ended it")
 }
 
 // Who guesses at tokens is held up; who has one is not, though it comes from the same address.
