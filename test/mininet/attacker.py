@@ -23,14 +23,16 @@ ADDRESSES = 4
 RECONNECT = 1.0  # seconds
 PACKET_INS = 100  # a second and connection
 
-# How many connections have which habit, by port.
+# How many connections have which habit, by port: so many that, with those left out that wait to be made again,
+# there are OPEN of them or more.
 HABITS = {
-    "openflow": {"silent": 40, "slow hello": 40, "garbage": 40, "claims a switch": 40, "is a stranger": 40},
-    "http": {"silent": 50, "slow header": 50, "slow body": 50, "garbage": 50},
+    "openflow": {"silent": 100, "slow hello": 100, "garbage": 50, "claims a switch": 50, "is a stranger": 100},
+    "http": {"silent": 150, "slow header": 150, "slow body": 100, "garbage": 50},
 }
+OPEN = 200
 COUNTS = ["tried", "connected", "cut", "refused", "held", "bytes", "packet_ins"]
 
-_HELLO, _ECHO, _FEATURES, _PACKET_IN, _MULTIPART, _BARRIER = 0, 2, 5, 10, 18, 20
+_HELLO, _ECHO, _FEATURES, _PACKET_IN, _MULTIPART, _BARRIER, _ROLE = 0, 2, 5, 10, 18, 20, 24
 
 
 def message(kind, xid, body=b""):
@@ -43,7 +45,7 @@ _PACKET_IN_MESSAGE = message(_PACKET_IN, 0, struct.pack("!IHBBQ", 0xFFFFFFFF, 60
 
 
 class Attack:
-    """The attacking hosts. start and stop as often as wanted; counts tells what they see."""
+    """The attacking hosts, one a lab. start and stop as often as wanted; counts tells what they see."""
 
     def __init__(self, lab, http, openflow, claimed):
         self._targets = {"http": address(http), "openflow": address(openflow)}
@@ -218,8 +220,8 @@ class Hostile:
             if len(self.rest) < max(8, length):
                 break
             body, self.rest = self.rest[8:max(8, length)], self.rest[max(8, length):]
-            if kind == _ECHO:
-                out += message(_ECHO + 1, xid, body)
+            if kind in (_ECHO, _ROLE):
+                out += message(kind + 1, xid, body)
             elif kind == _FEATURES:
                 out += message(_FEATURES + 1, xid, struct.pack("!QIBBxxII", self.dpid, 0, 254, 0, 0x4F, 0))
             elif kind == _BARRIER:
