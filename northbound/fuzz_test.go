@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/flowtap/flowtap/flowtap/trace"
+	"github.com/flowtap/flowtap/topology"
 )
 
 // mostError is how long the answer to a request that was refused may be, in bytes: what a client sends does not
@@ -52,10 +53,22 @@ func (w *hostileWorld) restore() {
 	if !w.dirty {
 		return
 	}
-	for _, collection := range []string{"taps", "pools", "ports", "networks", "nodes"} {
-		items, _ := w.must(200, "GET", "/v1/"+collection, "").body["items"].([]any)
+	for _, collection := range []string{"taps", "pools", "ports", "networks", "nodes", "tokens", "projects"} {
+		path, all := "/v1/"+collection, ""
+		if collection != "nodes" && collection != "projects" {
+			all = "?project=*"
+		}
+		items, _ := w.must(200, "GET", path+all, "").body["items"].([]any)
 		for _, o := range items {
-			w.must(204, "DELETE", "/v1/"+collection+"/"+o.(map[string]any)["id"].(string), "")
+			id, of := o.(map[string]any)["id"].(string), ""
+			if project, ok := o.(map[string]any)["project"].(string); ok {
+				of = "?project=" + project
+			}
+			if collection == "projects" && id == topology.DefaultProject {
+				w.must(200, "PUT", path+"/"+id, `{}`)
+				continue
+			}
+			w.must(204, "DELETE", path+"/"+id+of, "")
 		}
 	}
 	w.furnish()

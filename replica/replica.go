@@ -263,7 +263,7 @@ func (r *Replica) raise(w want) {
 		if err != nil {
 			return err
 		}
-		now := uint64(got.Header.Revision)
+		now := uint64(got.Header.Revision) // #nosec G115 -- revisions of etcd are positive
 		if w.switchHas <= w.Base+now {
 			return nil // somebody is named who is newer
 		}
