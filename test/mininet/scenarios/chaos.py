@@ -36,7 +36,7 @@ def everything_fails(w, check):
     seed = w.seed if w.seed is not None else random.SystemRandom().randrange(1 << 32)
     print(f"     {w.chaos_seconds} s of faults, --seed {seed}", flush=True)
     rng = random.Random(seed)
-    with in_place_of_flowtapd(w) as cluster:
+    with in_place_of_flowtapd(w, check) as cluster:
         masters = Masters(w.lab, NODES)
         cluster.control(NODES)
         try:
@@ -67,23 +67,23 @@ def program(w, name):
 
 
 @contextlib.contextmanager
-def in_place_of_flowtapd(w):
+def in_place_of_flowtapd(w, check):
     """A cluster on the lab's switches, which w speaks to meanwhile; then the lab's own flowtapd has them again."""
     etcd, history = program(w, "etcd"), program(w, "history")
-    own, report = w.api, w.report
+    own, report = w.api, check.report
     try:
         with Cluster(w.lab, w.flowtapd.binary, etcd) as cluster:
             cluster.history = history
             cluster.start()
             w.api = cluster.api
-            w.report = lambda: report() + cluster.report()
+            check.report = lambda: report() + cluster.report()
             for name in NODES:
                 node = w.lab.nodes[name]
                 w.api.create("nodes", {"id": name, "datapath_id": node.datapath_id, "tunnel_ip": node.tunnel_ip})
             yield cluster
     finally:
         w.api = own
-        w.__dict__.pop("report", None)
+        check.report = report
         w.lab.remove_vms(list(w.lab.vms.values()))
         for n in NODES:
             w.lab.point_at(n, [w.lab.openflow_addr])
