@@ -12,8 +12,9 @@ import (
 const (
 	// maxBody bounds a request's body, in bytes.
 	maxBody = 1 << 20
-	// bodyTimeout bounds how long a client may take to send its body.
-	bodyTimeout = 30 * time.Second
+	// bodyTimeout bounds how long a client may take to send its body, headerTimeout its request before that.
+	bodyTimeout   = 20 * time.Second
+	headerTimeout = 10 * time.Second
 )
 
 // readBody reads a JSON body of at most maxBody bytes. The media type is required: it is what
@@ -30,11 +31,7 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if ce := r.Header.Get("Content-Encoding"); ce != "" && ce != "identity" {
 		return nil, problem(http.StatusUnsupportedMediaType, "", "send the body without Content-Encoding, not %q", ce)
 	}
-	// Both errors say that there is no connection to set a deadline on, as in a test.
-	rc := http.NewResponseController(w)
-	_ = rc.SetReadDeadline(time.Now().Add(bodyTimeout))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	_ = rc.SetReadDeadline(time.Time{})
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):

@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/flowtap/flowtap/fairlisten"
 	"github.com/flowtap/flowtap/flowtap/trace"
 	"github.com/flowtap/flowtap/openflow"
 	"github.com/flowtap/flowtap/store"
@@ -52,8 +53,12 @@ type Deps struct {
 	Leader func(context.Context) (*Elsewhere, error)
 	// Replicas lists the replicas; nil is none.
 	Replicas func() []Replica
-	// MaxWatchers bounds the streams of ?watch=true; one more is answered 503. Zero is 64.
+	// Limits bound the connections that Serve has; zero fields are package fairlisten's defaults.
+	Limits fairlisten.Limits
+	// MaxWatchers bounds the streams of ?watch=true; one more is answered 503. Zero is 512.
 	MaxWatchers int
+	// MaxWatchersPerSource bounds those of one address. Zero is 64.
+	MaxWatchersPerSource int
 	// Heartbeat is the time between two comments on an idle stream. Zero is 15 s.
 	Heartbeat time.Duration
 	// StoreTimeout bounds one request's work in the store, ?wait apart. Zero is 15 s: a disk that stalls
@@ -124,7 +129,10 @@ func (d *Deps) validate() error {
 		d.Registry = prometheus.NewRegistry()
 	}
 	if d.MaxWatchers == 0 {
-		d.MaxWatchers = 64
+		d.MaxWatchers = 512
+	}
+	if d.MaxWatchersPerSource == 0 {
+		d.MaxWatchersPerSource = 64
 	}
 	if d.Heartbeat == 0 {
 		d.Heartbeat = 15 * time.Second

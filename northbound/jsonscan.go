@@ -10,8 +10,12 @@ import (
 	"unicode/utf8"
 )
 
-// maxDepth bounds how deep a body nests; the deepest object of the API needs three.
-const maxDepth = 16
+const (
+	// maxDepth bounds how deep a body nests; the deepest object of the API needs three.
+	maxDepth = 16
+	// maxElements bounds the elements of one list or object; the longest of the API, a pool's members, are fewer.
+	maxElements = 4096
+)
 
 // member is one member of a JSON object, its value undecoded.
 type member struct {
@@ -43,6 +47,9 @@ func scanObject(body []byte) ([]member, error) {
 	var members []member
 	seen := map[string]bool{}
 	for dec.More() {
+		if len(members) == maxElements {
+			return nil, badRequest("", "the body has more than %d members", maxElements)
+		}
 		name, err := objectKey(dec, seen, "")
 		if err != nil {
 			return nil, err
@@ -72,6 +79,9 @@ func scanValue(dec *json.Decoder, path string, depth int) error {
 	}
 	seen := map[string]bool{}
 	for i := 0; dec.More(); i++ {
+		if i == maxElements {
+			return badRequest("", "%s has more than %d elements", clip(path), maxElements)
+		}
 		inner := path + "." + strconv.Itoa(i)
 		if delim == '{' {
 			name, err := objectKey(dec, seen, path)

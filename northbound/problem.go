@@ -41,8 +41,22 @@ func (p *Problem) Error() string {
 	return fmt.Sprintf("%d: %s", p.Status, p.Detail)
 }
 
+// mostQuoted is how many bytes of a field's name, and of a detail, a problem has: what a client sends does not
+// come back, or into a log, in full.
+const mostQuoted = 2 << 10
+
 func problem(status int, field, format string, args ...any) *Problem {
-	return &Problem{Title: http.StatusText(status), Status: status, Field: field, Detail: fmt.Sprintf(format, args...)}
+	return &Problem{
+		Title: http.StatusText(status), Status: status, Field: firstOf(field, mostQuoted),
+		Detail: firstOf(fmt.Sprintf(format, args...), mostQuoted),
+	}
+}
+
+func firstOf(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "..."
 }
 
 func badRequest(field, format string, args ...any) *Problem {

@@ -86,6 +86,7 @@ func nodeFields() []field {
 			request: doc{"type": "string", "pattern": "^[0-9a-fA-F]{16}$"}},
 		{name: "tunnel_ip", in: true, out: true, schema: doc{"type": "string", "format": "ipv4"}},
 		{name: "tunnel_interface", out: true, schema: textSchema("The flow-based tunnel port; tun0 by default.")},
+		{name: "certificate", schema: textSchema("The name that the certificate of the node's switches must bear; by default any.")},
 		{name: "labels", schema: labelsSchema},
 	}
 }

@@ -13,11 +13,11 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/mux"
 
+	"github.com/flowtap/flowtap/fairlisten"
 	"github.com/flowtap/flowtap/store"
 )
 
@@ -32,7 +32,7 @@ type Server struct {
 	routes  []route
 	router  *mux.Router
 
-	watchers atomic.Int64 // open watches
+	watchers watchers
 	stopOnce sync.Once
 	stopping chan struct{} // closed when Run ends: watches and waits end
 }
@@ -68,6 +68,9 @@ func (s *Server) endpoint(rt route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if rec, ok := w.(*recorder); ok {
 			rec.route = rt.path
+		}
+		if rt.path != "unmatched" {
+			settle(w, r)
 		}
 		handle := rt.handle
 		if rt.leads != nil && rt.leads(r) {
@@ -148,10 +151,13 @@ func (s *Server) Run(ctx context.Context) {
 // nil is returned when nothing was left. It closes l.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	srv := &http.Server{
-		Handler:           s,
-		ReadHeaderTimeout: 10 * time.Second,
+		Handler:           prompt(s),
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       headerTimeout + bodyTimeout, // of what nobody reads, see prompt
 		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
+		MaxHeaderBytes:    32 << 10,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 32, MaxReadFrameSize: 16 << 10, SendPingTimeout: time.Minute, PingTimeout: 15 * time.Second, WriteByteTimeout: writeTimeout},
+		ConnContext:       func(ctx context.Context, nc net.Conn) context.Context { return context.WithValue(ctx, connKey{}, nc) },
 		ErrorLog:          slog.NewLogLogger(s.deps.Logger.Handler(), slog.LevelDebug), // anybody can fail to shake hands
 		// No WriteTimeout: watches and waits are long. Watches set a deadline for each write.
 	}
@@ -170,9 +176,11 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		}
 		down <- err
 	})
-	serving := l
+	fair := fairlisten.New(l, s.deps.Limits)
+	defer fair.Close()
+	var serving net.Listener = fair
 	if s.deps.TLS != nil {
-		serving = tls.NewListener(l, s.deps.TLS)
+		serving = tls.NewListener(fair, s.deps.TLS)
 	}
 	err := srv.Serve(serving)
 	cancel()

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/flowtap/flowtap/store"
@@ -34,10 +35,11 @@ const writeTimeout = 10 * time.Second
 // the server stops. A reader that is too slow for every single change gets the newest versions.
 func (res *resource[S, T]) watch(w http.ResponseWriter, r *http.Request, f filters) error {
 	s := res.server
-	if !s.takeWatcher() {
-		return unavailable("%d watches are open, which is the limit: close one or try again later", s.deps.MaxWatchers)
+	source := sourceOf(r)
+	if err := s.takeWatcher(source); err != nil {
+		return err
 	}
-	defer s.releaseWatcher()
+	defer s.releaseWatcher(source)
 	if err := res.catchUp(r.Context()); err != nil {
 		return err
 	}
@@ -134,18 +136,41 @@ func (res *resource[S, T]) hasAll(objs []*store.Object[S, T], rev int64) bool {
 	return true
 }
 
-// takeWatcher counts one more watch, unless there are too many.
-func (s *Server) takeWatcher() bool {
-	if s.watchers.Add(1) > int64(s.deps.MaxWatchers) {
-		s.watchers.Add(-1)
-		return false
-	}
-	s.metrics.watchers.Inc()
-	return true
+// watchers counts open watches, by address.
+type watchers struct {
+	mu  sync.Mutex // guards all
+	all int
+	by  map[string]int
 }
 
-func (s *Server) releaseWatcher() {
-	s.watchers.Add(-1)
+// takeWatcher counts one more watch, unless there are too many.
+func (s *Server) takeWatcher(source string) error {
+	n := &s.watchers
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	switch {
+	case n.all >= s.deps.MaxWatchers:
+		return unavailable("%d watches are open, which is the limit: close one or try again later", n.all)
+	case n.by[source] >= s.deps.MaxWatchersPerSource:
+		return unavailable("%d watches of this address are open, which is the limit: close one or try again later", n.by[source])
+	}
+	if n.by == nil {
+		n.by = map[string]int{}
+	}
+	n.all++
+	n.by[source]++
+	s.metrics.watchers.Inc()
+	return nil
+}
+
+func (s *Server) releaseWatcher(source string) {
+	n := &s.watchers
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.all--
+	if n.by[source]--; n.by[source] == 0 {
+		delete(n.by, source)
+	}
 	s.metrics.watchers.Dec()
 }
 

@@ -20,7 +20,8 @@ import (
 type board struct {
 	name    string
 	log     *slog.Logger
-	changed func() // called after every change; must not wait
+	changed func()                                                      // called after every change; must not wait
+	enter   func(context.Context, *ofconn.Conn) (leave func(), ok bool) // nil: all may
 
 	mu      sync.Mutex // guards what follows
 	wires   map[openflow.DPID]*wire
@@ -61,6 +62,13 @@ func (b *board) serve(ctx context.Context, ln net.Listener, c ofconn.Config) err
 }
 
 func (b *board) serveSwitch(ctx context.Context, conn *ofconn.Conn) {
+	if b.enter != nil {
+		leave, ok := b.enter(ctx, conn)
+		if !ok {
+			return
+		}
+		defer leave()
+	}
 	d := conn.Features().DPID
 	w := &wire{conn: conn, since: time.Now().UTC(), kick: make(chan struct{}, 1), role: openflow.RoleEqual}
 	if !b.add(ctx, d, w) {

@@ -17,6 +17,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/flowtap/flowtap/fairlisten"
 	"github.com/flowtap/flowtap/openflow"
 )
 
@@ -82,7 +83,9 @@ func (r *Replica) readSecret(ctx context.Context) error {
 
 // servePeers answers other replicas until ctx ends.
 func (r *Replica) servePeers(ctx context.Context) error {
-	ln := r.d.Peers
+	fair := fairlisten.New(r.d.Peers, fairlisten.Limits{})
+	defer fair.Close()
+	var ln net.Listener = fair
 	if r.d.PeerServer != nil {
 		ln = tls.NewListener(ln, r.d.PeerServer)
 	}
@@ -97,6 +100,7 @@ func (r *Replica) servePeers(ctx context.Context) error {
 	mux.HandleFunc("POST /settled", r.serveSettled)
 	mux.HandleFunc(apiPrefix+"/", r.serveAPI)
 	srv := &http.Server{ReadHeaderTimeout: linkSilence, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		ConnContext: func(ctx context.Context, nc net.Conn) context.Context { return context.WithValue(ctx, connKey{}, nc) },
 		BaseContext: func(net.Listener) context.Context { return ctx },
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 			if !open.enter() {
@@ -109,6 +113,10 @@ func (r *Replica) servePeers(ctx context.Context) error {
 				return
 			}
 			q.Header.Del(secretHeader)
+			if nc, ok := q.Context().Value(connKey{}).(net.Conn); ok && !fairlisten.Settle(nc) {
+				http.Error(w, "too many connections", http.StatusServiceUnavailable)
+				return
+			}
 			mux.ServeHTTP(w, q)
 		})}
 	stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
@@ -121,6 +129,9 @@ func (r *Replica) servePeers(ctx context.Context) error {
 	}
 	return fmt.Errorf("serve other replicas on %s: %w", r.d.Peers.Addr(), err)
 }
+
+// connKey finds the connection of a request in its context.
+type connKey struct{}
 
 // A gate counts who is inside and, once shut, lets nobody in.
 type gate struct {

@@ -34,6 +34,9 @@ type Deps struct {
 	LeaseTTL time.Duration
 	// Conn tunes the connections to switches.
 	Conn ofconn.Config
+	// Enter says whether a connection may be the switch that it says it is, and what to call when it has ended;
+	// nil: all may.
+	Enter func(ctx context.Context, conn *ofconn.Conn) (leave func(), ok bool)
 	// Lead serves switches as their leader until ctx ends. An error ends Run.
 	Lead func(ctx context.Context, t *Term) error
 	// Settled and API are asked by other replicas of the leader: see Settled and Leader. May be nil.
@@ -90,6 +93,7 @@ func New(d Deps) *Replica {
 		view: newView(), since: time.Now().UTC(), regrant: make(chan struct{}, 1), busy: map[string]bool{}, links: map[string]*link{}}
 	r.shown.Store(&picture{next: make(chan struct{})})
 	r.board = newBoard(d.Name, d.Logger, func() { r.nudge() })
+	r.board.enter = d.Enter
 	r.peers = &http.Client{Transport: r.transport()}
 	return r
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.etcd.io/etcd/client/pkg/v3/transport"
 	"go.etcd.io/etcd/server/v3/embed"
 
 	"github.com/flowtap/flowtap/flowtap"
@@ -52,11 +53,21 @@ type etcd struct {
 // startEtcd starts a server; port 0 chooses one.
 func startEtcd(t testing.TB, dir string, port int) *etcd {
 	t.Helper()
+	return startEtcdWith(t, dir, port, transport.TLSInfo{})
+}
+
+// startEtcdWith starts one that speaks TLS, if that says so.
+func startEtcdWith(t testing.TB, dir string, port int, tls transport.TLSInfo) *etcd {
+	t.Helper()
 	c := embed.NewConfig()
 	c.Dir, c.Name = dir, "external"
 	c.TickMs, c.ElectionMs = 10, 100
 	c.LogLevel = "fatal"
-	client := url.URL{Scheme: "http", Host: fmt.Sprintf("127.0.0.1:%d", port)}
+	scheme := "http"
+	if !tls.Empty() {
+		scheme, c.ClientTLSInfo = "https", tls
+	}
+	client := url.URL{Scheme: scheme, Host: fmt.Sprintf("127.0.0.1:%d", port)}
 	c.ListenClientUrls, c.AdvertiseClientUrls = []url.URL{client}, []url.URL{client}
 	c.ListenPeerUrls = nil
 	c.InitialCluster = c.Name + "=" + c.AdvertisePeerUrls[0].String()
@@ -66,7 +77,7 @@ func startEtcd(t testing.TB, dir string, port int) *etcd {
 	stop := sync.OnceFunc(e.Close)
 	t.Cleanup(stop)
 	at := netip.MustParseAddrPort(e.Clients[0].Addr().String())
-	return &etcd{e, "http://" + at.String(), int(at.Port()), stop}
+	return &etcd{e, scheme + "://" + at.String(), int(at.Port()), stop}
 }
 
 func testContext(t testing.TB) context.Context {

@@ -22,8 +22,9 @@ type proxy struct {
 func startProxy(t testing.TB, url string) *proxy {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
+	scheme, target, _ := strings.Cut(url, "://")
 	p := &proxy{
-		url: "http://" + l.Addr().String(), target: strings.TrimPrefix(url, "http://"),
+		url: scheme + "://" + l.Addr().String(), target: target,
 		conns: map[net.Conn]bool{},
 	}
 	var all sync.WaitGroup

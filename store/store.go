@@ -110,7 +110,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	ready, cancel := context.WithTimeout(ctx, c.DialTimeout)
 	defer cancel()
 	if err := s.Ready(ready); err != nil {
-		if hint := probe(c.Endpoints); hint != nil {
+		if hint := probe(c); hint != nil {
 			err = hint
 		}
 		_ = s.Close()
@@ -154,17 +154,18 @@ var redial = grpc.ConnectParams{
 }
 
 // probe says why no endpoint can be reached, which a time-out does not. It gives nil when one can.
-func probe(endpoints []string) error {
+func probe(c Config) error {
 	var last error
-	for _, e := range endpoints {
+	for _, e := range c.Endpoints {
 		host := e
 		if u, err := url.Parse(e); err == nil && u.Host != "" {
 			host = u.Host
 		}
 		conn, err := net.DialTimeout("tcp", host, time.Second)
 		if err == nil {
-			_ = conn.Close()
-			return nil
+			if err = c.greet(e, conn); err == nil {
+				return nil
+			}
 		}
 		last = err
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"regexp"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -162,7 +163,7 @@ func Names(c *x509.Certificate) []string {
 		return nil
 	}
 	names := append([]string(nil), c.DNSNames...)
-	if c.Subject.CommonName != "" {
+	if c.Subject.CommonName != "" && !slices.Contains(names, c.Subject.CommonName) {
 		names = append(names, c.Subject.CommonName)
 	}
 	return names

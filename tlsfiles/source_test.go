@@ -189,7 +189,7 @@ func TestClientCertificates(t *testing.T) {
 		require.Equal(t, how == tls.RequireAndVerifyClientCert, err != nil, "without one: %v", err)
 		_, served, err := greet(t, server, s.bearing(s.ca, "n1"))
 		require.NoError(t, err)
-		require.Equal(t, []string{"n1", "n1"}, Names(served.VerifiedChains[0][0]))
+		require.Equal(t, []string{"n1"}, Names(served.VerifiedChains[0][0]))
 		_, _, err = greet(t, server, s.bearing(other, "n1"))
 		require.Error(t, err, "from another authority")
 		old := s.bearing(s.ca, "n1")

@@ -16,8 +16,11 @@ type Node struct {
 	// TunnelIP is the node's address on the underlay.
 	TunnelIP netip.Addr `json:"tunnel_ip"`
 	// TunnelInterface is the name of the flow-based tunnel port, by default "tun0".
-	TunnelInterface string            `json:"tunnel_interface,omitempty"`
-	Labels          map[string]string `json:"labels,omitempty"`
+	TunnelInterface string `json:"tunnel_interface,omitempty"`
+	// Certificate is the name, common or DNS, that the certificate of the node's switches must bear. Empty: any
+	// certificate, or none, except one that another node names.
+	Certificate string            `json:"certificate,omitempty"`
+	Labels      map[string]string `json:"labels,omitempty"`
 }
 
 // States of a node.

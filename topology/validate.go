@@ -16,6 +16,8 @@ const (
 	maxLabels    = 64
 	maxLabel     = 63
 	maxIPs       = 64
+
+	maxCertificate = 253 // a DNS name's
 )
 
 // ValidID says whether s can be the id of an object: 1 to 63 of a-z, 0-9 and "-", the first a
@@ -80,7 +82,6 @@ func validLabels(labels map[string]string) error {
 		if !ok {
 			return &FieldError{"labels", fmt.Sprintf("key %q: want 1 to %d letters, digits and . _ / -", short(key), maxLabel)}
 		}
-		unprintable := func(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError }
 		if len(value) > maxLabel || strings.ContainsFunc(value, unprintable) {
 			return &FieldError{"labels." + key, fmt.Sprintf("want at most %d bytes of printable text", maxLabel)}
 		}
@@ -88,12 +89,14 @@ func validLabels(labels map[string]string) error {
 	return nil
 }
 
+func unprintable(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError }
+
 // UnmarshalJSON reads a node strictly and sets tunnel_interface to tun0 where it is left out.
 func (n *Node) UnmarshalJSON(b []byte) error {
 	v := Node{TunnelInterface: "tun0"}
 	_, err := DecodeObject(b, "", map[string]any{
 		"datapath_id": &v.DatapathID, "tunnel_datapath_id": &v.TunnelDatapathID, "tunnel_ip": &v.TunnelIP,
-		"tunnel_interface": &v.TunnelInterface, "labels": &v.Labels,
+		"tunnel_interface": &v.TunnelInterface, "certificate": &v.Certificate, "labels": &v.Labels,
 	})
 	if err == nil {
 		*n = v
@@ -117,6 +120,9 @@ func (n Node) Validate() error {
 	}
 	if err := validInterface("tunnel_interface", n.TunnelInterface); err != nil {
 		return err
+	}
+	if len(n.Certificate) > maxCertificate || strings.ContainsFunc(n.Certificate, unprintable) {
+		return &FieldError{"certificate", fmt.Sprintf("want at most %d bytes of printable text", maxCertificate)}
 	}
 	return validLabels(n.Labels)
 }

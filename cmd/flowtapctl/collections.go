@@ -43,7 +43,7 @@ var labelsFlag = flag{name: "labels", field: "labels", kind: flagMap, usage: "la
 var collections = []*collection{
 	{
 		name: "nodes", singular: "node",
-		columns: []column{{"ID", "id"}, {"DATAPATH", "datapath_id"}, {"TUNNEL-IP", "tunnel_ip"}, {"STATE", "status.state"},
+		columns: []column{{"ID", "id"}, {"DATAPATH", "datapath_id"}, {"TUNNEL-IP", "tunnel_ip"}, {"CERTIFICATE", "certificate"}, {"STATE", "status.state"},
 			{"ROLE", "status.role"}, {"VERSION", "status.version"}, {"FLOWS", "status.flows"}, {"GROUPS", "status.groups"},
 			{"FOREIGN", "status.foreign_flows"}, {"REPAIRED", "status.drift_repaired"}, {"REASON", "status.reason"}},
 		flags: []flag{
@@ -51,6 +51,7 @@ var collections = []*collection{
 			{name: "tunnel-datapath-id", field: "tunnel_datapath_id", usage: "the datapath id of the bridge with the tunnel port, where that is a second one"},
 			{name: "tunnel-ip", field: "tunnel_ip", usage: "the node's address on the underlay"},
 			{name: "tunnel-interface", field: "tunnel_interface", usage: "name of the tunnel port (default tun0)"},
+			{name: "certificate", field: "certificate", usage: "the name that the certificate of the node's switches must bear (default any)"},
 			labelsFlag,
 		},
 	},

@@ -14,6 +14,7 @@ import (
 
 	"github.com/flowtap/flowtap/controller"
 	"github.com/flowtap/flowtap/flowtap/trace"
+	"github.com/flowtap/flowtap/gate"
 	"github.com/flowtap/flowtap/northbound"
 	"github.com/flowtap/flowtap/openflow/ofconn"
 	"github.com/flowtap/flowtap/replica"
@@ -27,6 +28,7 @@ type cluster struct {
 	config  controller.Config
 	metrics *controller.Metrics
 	log     *slog.Logger
+	gate    *gate.Gate
 	now     atomic.Pointer[term] // nil: another leads, or none
 }
 
@@ -37,12 +39,12 @@ type term struct {
 }
 
 func newCluster(o options, st *store.Store, certs *sources, forSwitches, forPeers net.Listener, api http.Handler, log *slog.Logger, registry prometheus.Registerer) *cluster {
-	c := &cluster{store: st, log: log, metrics: controller.NewMetrics(registry),
+	c := &cluster{store: st, log: log, gate: gate.New(log, registry, gate.MaxStrangers), metrics: controller.NewMetrics(registry),
 		config: controller.Config{NoEpochs: o.epoch == "never", AuditInterval: o.auditInterval}}
 	c.Replica = replica.New(replica.Deps{
 		Client: st.EtcdClient(), Name: o.replicaName(forSwitches), Version: version, Switches: forSwitches, Peers: forPeers,
 		Advertise: o.peerAdvertise, LeaseTTL: o.leaseTTL, Conn: ofconn.Config{TLS: certs.forSwitches()},
-		Lead: c.lead, Settled: c.settledHere, API: api, PeerServer: certs.forPeers(), PeerClient: certs.toPeers(), Logger: log,
+		Enter: c.gate.Enter, Lead: c.lead, Settled: c.settledHere, API: api, PeerServer: certs.forPeers(), PeerClient: certs.toPeers(), Logger: log,
 	})
 	return c
 }
@@ -114,6 +116,12 @@ func (c *cluster) settled(ctx context.Context, revision int64) error {
 		case <-ctx.Done():
 		}
 	}
+}
+
+// runGate tells the gate of the nodes until ctx ends.
+func (c *cluster) runGate(ctx context.Context) error {
+	c.gate.Run(c.store.Follow(ctx))
+	return nil
 }
 
 // ready says whether there is somebody to serve switches.

@@ -92,7 +92,7 @@ func (c *certFiles) load(log *slog.Logger, registry prometheus.Registerer) (*sou
 	return s, nil
 }
 
-// forSwitches is nil without TLS. Open vSwitch up to 3.1 speaks TLS 1.2 at most.
+// forSwitches is nil without TLS. Open vSwitch 3.1 speaks TLS 1.3, older ones 1.2.
 func (s *sources) forSwitches() *tls.Config {
 	if s.openflow == nil {
 		return nil

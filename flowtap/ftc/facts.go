@@ -202,8 +202,11 @@ func AppendJSON(b []byte, row []lang.Value) []byte {
 			b = append(b, ',', ' ')
 		}
 		if v.Kind == lang.String {
-			s, _ := json.Marshal(v.S) // a string never fails
-			b = append(b, s...)
+			var s bytes.Buffer
+			enc := json.NewEncoder(&s)
+			enc.SetEscapeHTML(false)
+			_ = enc.Encode(v.S) // a string never fails
+			b = append(b, bytes.TrimSuffix(s.Bytes(), []byte("\n"))...)
 		} else {
 			b = append(b, v.Text()...)
 		}

@@ -64,6 +64,7 @@ func (t *Taps) Update() Changes {
 	}
 	t.forms.renew(t.engine)
 	var dirty []string
+	added := 0
 	mark := func(src string) *group {
 		g := t.groups[src]
 		if g == nil {
@@ -77,9 +78,10 @@ func (t *Taps) Update() Changes {
 		return g
 	}
 	add := func(id eval.RowID) {
-		src := t.engine.Value(t.engine.Syms(t.table, id)[0]).S
-		for int(id) >= len(t.rows) {
-			t.rows = append(slices.Grow(t.rows, t.engine.Len(t.table)), "")
+		added++
+		src := t.engine.Value(t.engine.Syms(t.table, id)[colSrc]).S
+		if n := int(id) + 1 - len(t.rows); n > 0 {
+			t.rows = append(t.rows, make([]string, n)...)
 		}
 		t.rows[id] = src
 		g := mark(src)
@@ -105,6 +107,7 @@ func (t *Taps) Update() Changes {
 			add(id)
 		}
 	}
+	changes.Put = slices.Grow(changes.Put, added)
 	for _, src := range dirty {
 		t.regroup(src, &changes)
 	}
@@ -132,6 +135,8 @@ func (t *Taps) regroup(src string, changes *Changes) {
 	// Rows of one meaning, differently spelled, are one contract.
 	g.wanted = slices.CompactFunc(g.wanted, func(a, b Wanted) bool { return a.ID == b.ID && a.Tap == b.Tap })
 	g.faults = append(g.faults, t.overlaps(g.wanted)...)
+	// Of contracts with one id, which overlap, one is kept.
+	g.wanted = slices.CompactFunc(g.wanted, func(a, b Wanted) bool { return a.ID == b.ID })
 	if delete(t.faulty, src); len(g.faults) > 0 {
 		t.faulty[src] = true
 	}

@@ -85,7 +85,12 @@ func BenchmarkNext(b *testing.B) {
 	first := must(b, in, State{})
 	r := rand.New(rand.NewPCG(2, 2))
 	drifted := later(in, time.Minute, func(int, int) float64 { return 0.8 + 0.4*r.Float64() })
-	hot := later(in, time.Minute, func(i, _ int) float64 { return 1 + float64(i%20/19) })
+	hot := later(in, time.Minute, func(f, s int) float64 {
+		if m := first.State.Flows[in.Flows[f].ID][s].Monitor; m == "ids1" || m == "ids2" {
+			return 1.7
+		}
+		return 1
+	})
 	for _, c := range []struct {
 		name   string
 		in     Input

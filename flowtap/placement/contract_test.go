@@ -174,6 +174,15 @@ func TestContractsAreAsFewAsLowOrderBitsAllow(t *testing.T) {
 	require.Equal(t, []string{"dl_type=0x0800 > a", "dl_type=0x0800; nw_src=0.0.0.1/0.0.0.1 > b"}, spelled("a b a b"))
 	require.Equal(t, []string{"dl_type=0x0800 > a", "dl_type=0x0800; nw_src=0.0.0.1/0.0.0.3 > b", "dl_type=0x0800; nw_src=0.0.0.2/0.0.0.3 > c"},
 		spelled("a b c a"))
+	tap.Direction = flowtap.Both
+	tap.Match, err = flowtap.ParseMatch("ip,table=in")
+	require.NoError(t, err)
+	require.Equal(t, []string{"dl_type=0x0800; table=in > a", "dl_type=0x0800; nw_src=0.0.0.1/0.0.0.1; table=in > b"}, spelled("a b"))
+	tap.Match, err = flowtap.ParseMatch("ip,tp_dst=80,tcp")
+	require.NoError(t, err)
+	require.Equal(t, []string{"dl_type=0x0800; nw_proto=TCP; tp_dst=80 > a",
+		"in_port=web; dl_type=0x0800; nw_dst=0.0.0.1/0.0.0.1; nw_proto=TCP; tp_dst=80 > b",
+		"in_port=web; dl_type=0x0800; nw_dst=0.0.0.1/0.0.0.1; nw_proto=TCP; tp_src=80 > b"}, spelled("a b"))
 }
 
 func TestContractsSayWhatCannotBeSplit(t *testing.T) {

@@ -36,6 +36,7 @@ type model struct {
 	nNodes    int
 	// What one byte a second costs: a monitor, the CPU of a monitor's node, a node's link (both ways).
 	perByte, perByteCPU, perByteLink []float64
+	count                            []int // slices at each monitor
 	units                            []unit
 	notes                            []Note
 }
@@ -46,7 +47,7 @@ func (m *model) recv(node int) int { return m.nMonitors + 3*node + 2 }
 
 // newModel takes a sorted input.
 func newModel(in Input) *model {
-	m := &model{in: in, nMonitors: len(in.Monitors)}
+	m := &model{in: in, nMonitors: len(in.Monitors), count: make([]int, len(in.Monitors))}
 	nodes := m.nodesOf()
 	m.nNodes = len(nodes)
 	m.res = make([]resource, m.nMonitors+3*len(nodes))
@@ -155,9 +156,11 @@ func (m *model) each(u *unit, monitor int, f func(res int, part float64)) {
 // put moves a unit to a monitor, or to none (-1).
 func (m *model) put(u *unit, monitor int) {
 	if u.at >= 0 {
+		m.count[u.at]--
 		m.each(u, u.at, func(r int, part float64) { m.res[r].used -= part })
 	}
 	if u.at = monitor; monitor >= 0 {
+		m.count[monitor]++
 		m.each(u, monitor, func(r int, part float64) { m.res[r].used += part })
 	}
 }

@@ -141,12 +141,13 @@ func largest(a, b *unit) int {
 	return cmp.Or(a.flow-b.flow, a.slice-b.slice)
 }
 
-// bestPlace gives the monitor for a slice that nobody has.
+// bestPlace gives the monitor for a slice that nobody has. Among equals, as all are for a slice whose rate is not
+// known yet, it is the one that has fewest for its capacity.
 func (d *decision) bestPlace(u *unit) int {
-	best, least := -1, [4]float64{}
+	best, least := -1, [5]float64{}
 	for _, to := range u.may {
 		highest, over, frozen := d.arrival(u, to)
-		cost := [4]float64{3: highest}
+		cost := [5]float64{3: highest, 4: float64(d.count[to]) * d.perByte[to]}
 		if frozen {
 			cost[0] = 1
 		}
@@ -163,7 +164,7 @@ func (d *decision) bestPlace(u *unit) int {
 	return best
 }
 
-func less(a, b [4]float64) bool {
+func less(a, b [5]float64) bool {
 	for i := range a {
 		if a[i] != b[i] {
 			return a[i] < b[i]

@@ -45,6 +45,7 @@ func small(strategy Strategy, each float64) Input {
 
 func TestStrategies(t *testing.T) {
 	require.Equal(t, map[string]int{"waf1": 4, "waf2": 4}, at(must(t, small(PerApplication, 12), State{}).State, "web"))
+	require.Equal(t, map[string]int{"waf1": 4, "waf2": 4}, at(must(t, small(PerApplication, 0), State{}).State, "web"))
 	require.Equal(t, map[string]int{"p1": 8}, at(must(t, small(PerNode, 50), State{}).State, "web"))
 	require.Equal(t, map[string]int{"p1": 8}, at(must(t, small(Hybrid, 8), State{}).State, "web"))
 	// 160 of 200: each has its half, and only what must cross the fabric does.

@@ -10,7 +10,7 @@ import (
 // Measures of a plot, in pixels.
 const (
 	plotWidth, plotLeft, plotRight = 960.0, 70.0, 210.0
-	plotGap                        = 34.0
+	plotGap                        = 42.0
 )
 
 // A panel is one diagram of a plot: time to the right, values from 0 to top upward.

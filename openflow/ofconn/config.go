@@ -36,9 +36,19 @@ type Config struct {
 	WriteQueue int
 	// EventQueue is how many events may wait to be read. Default 1024.
 	EventQueue int
-	// MaxHandshakes is how many accepted connections Serve lets be in their handshake at once;
-	// more wait in the listen backlog. Default 128.
+	// MaxHandshakes is how many accepted connections Serve lets be in their handshake at once, half of
+	// them from one address; package fairlisten says how more than that are treated. Default 128.
 	MaxHandshakes int
+	// MaxConns is how many connections Serve has at most that are through with their handshake. Default 8192.
+	MaxConns int
+	// MaxHandshakeBytes is how much a switch may say before it is through, in bytes; most of it is
+	// the descriptions of its ports, 64 bytes each. Default 1 MiB.
+	MaxHandshakeBytes int
+	// MessageRate is how many messages that nobody asked for are taken a second, with ten seconds'
+	// worth at once. More packet-ins, flow-removed, errors and requests of the switch's own are dropped and
+	// counted; port-status wait, and with them everything behind. Answers to requests are never
+	// held up by it otherwise. Default 5000.
+	MessageRate int
 	// Relayed says that the connection goes by a relay (see Conn.Relay): its transaction ids are those of
 	// the upper half, so that the relaying Conn can tell its own from ours.
 	Relayed bool
@@ -77,6 +87,9 @@ func (c Config) withDefaults() (Config, error) {
 		{"WriteQueue", &c.WriteQueue, 128, 1, 1 << 20},
 		{"EventQueue", &c.EventQueue, 1024, 1, 1 << 20},
 		{"MaxHandshakes", &c.MaxHandshakes, 128, 1, 1 << 20},
+		{"MaxConns", &c.MaxConns, 8192, 1, 1 << 20},
+		{"MaxHandshakeBytes", &c.MaxHandshakeBytes, 1 << 20, 1 << 10, 1 << 30},
+		{"MessageRate", &c.MessageRate, 5000, 1, 1 << 30},
 	} {
 		if *n.v == 0 {
 			*n.v = n.def

@@ -26,8 +26,11 @@ type Conn struct {
 	ports    []openflow.Port
 	tls      *tls.ConnectionState // nil without TLS
 
-	x     xids
-	count counters
+	shaken atomic.Bool // the handshake is done
+
+	unaskedRate rate
+	x           xids
+	count       counters
 
 	// queue holds encoded messages for the writer. Senders wait when it is full. Never closed.
 	queue chan outgoing
@@ -135,6 +138,9 @@ func (c *Conn) Close() error {
 	c.reader.Wait()
 	return nil
 }
+
+// Abort ends the connection at once, for the given reason, and waits for nothing.
+func (c *Conn) Abort(reason error) { c.fail(reason) }
 
 // shut ends the connection for the given reason after everything queued was written.
 func (c *Conn) shut(reason error) {

@@ -22,8 +22,8 @@ type frames struct {
 
 var errTooLong = errors.New("message too long")
 
-// firstBuffer holds many ordinary messages; it grows when a longer one is announced.
-const firstBuffer = 8 << 10
+// firstBuffer holds many ordinary messages; it grows with a longer one.
+const firstBuffer = 4 << 10
 
 func newFrames(nc net.Conn, max int, total *counter) *frames {
 	return &frames{nc: nc, max: max, buf: make([]byte, firstBuffer), total: total}
@@ -81,12 +81,13 @@ func (f *frames) room(need int) {
 	if f.start == f.end {
 		f.start, f.end = 0, 0
 	}
-	if f.start+need <= len(f.buf) && f.end < len(f.buf) {
+	if f.end < len(f.buf) && (f.start+need <= len(f.buf) || f.start == 0) {
 		return
 	}
 	to := f.buf
-	if need > len(f.buf) {
-		to = make([]byte, min(f.max, max(need, 2*len(f.buf))))
+	if f.end-f.start == len(f.buf) {
+		// What has come fills half of it: who announces 64 KiB and sends none gets none.
+		to = make([]byte, min(f.max, need, 2*len(f.buf)))
 	}
 	f.end = copy(to, f.buf[f.start:f.end])
 	f.start, f.buf = 0, to

@@ -67,7 +67,8 @@ type hostile struct {
 	ours    net.Conn
 	nc      net.Conn
 	conn    chan *Conn // gets one, nil when the handshake failed
-	c       *Conn      // nil before the handshake's end
+	c       *Conn      // nil before the handshake's end, and when it failed
+	known   bool       // the handshake is over
 	over    bool       // the handshake failed, or the switch hung up
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -132,21 +133,21 @@ func (h *hostile) sample() []byte {
 	return encode(h.t, uint32(h.script.byte()), m)
 }
 
-// ready looks whether the handshake is over.
+// ready looks whether the handshake is over, or waits for it.
 func (h *hostile) ready(wait bool) {
-	if h.c != nil || h.over {
+	if h.known {
 		return
 	}
-	if !wait {
+	if wait {
+		h.c, h.known = got(h.t, h.conn), true
+	} else {
 		select {
 		case h.c = <-h.conn:
-			h.over = h.c == nil
+			h.known = true
 		default:
 		}
-		return
 	}
-	h.c = got(h.t, h.conn)
-	h.over = h.c == nil
+	h.over = h.over || h.known && h.c == nil
 }
 
 // handshake answers what Handshake asks, whose transaction ids are known.
@@ -259,7 +260,6 @@ func (h *hostile) run(shaken bool) {
 	for h.step() {
 	}
 	stop()
-	h.over = false
 	h.ready(true)
 	h.cancel()
 	if h.c != nil {

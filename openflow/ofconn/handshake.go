@@ -42,6 +42,7 @@ func Handshake(ctx context.Context, nc net.Conn, config Config) (*Conn, error) {
 		_ = c.Close()
 		return nil, fmt.Errorf("handshake with %s: %w", addrString(nc), err)
 	}
+	c.shaken.Store(true)
 	return c, nil
 }
 

@@ -103,6 +103,9 @@ func (c *Conn) handle(frame []byte) error {
 	if frame[0] != openflow.Version {
 		return fmt.Errorf("%w: %v in version 0x%02x after the hello", ErrProtocol, openflow.MsgType(frame[1]), frame[0])
 	}
+	if drop, err := c.tooMuch(frame); drop || err != nil {
+		return err
+	}
 	if r, theirs := c.relayOf(frame); theirs {
 		c.toRelay(r, frame)
 		return nil

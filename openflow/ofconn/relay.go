@@ -130,7 +130,7 @@ func (r *relay) write(ctx context.Context, c *Conn, nc net.Conn) error {
 			return fmt.Errorf("%w: more than %d bytes wait for the far end", ErrRelay, r.most)
 		}
 		if _, err := w.Write(b); err != nil {
-			return fmt.Errorf("write to the relay: %w", err)
+			return fmt.Errorf("%w: it takes nothing: %w", ErrRelay, err)
 		}
 		if spare = b; cap(spare) > packetInsBehind {
 			spare = nil

@@ -10,6 +10,9 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/flowtap/flowtap/fairlisten"
+	"github.com/flowtap/flowtap/seldom"
 )
 
 // Serve accepts switches on ln until ctx ends, does the handshake with each and calls handler, in
@@ -26,7 +29,12 @@ func Serve(ctx context.Context, ln net.Listener, c Config, handler func(context.
 		_ = ln.Close()
 		return err
 	}
-	s := server{c: c, handler: handler, slots: make(chan struct{}, c.MaxHandshakes)}
+	limits := fairlisten.Limits{New: c.MaxHandshakes, Settled: c.MaxConns, Hold: c.HandshakeTimeout / 2}
+	if c.Relayed { // they come from other replicas, which have looked at them
+		limits.New, limits.NewPerSource = c.MaxConns, c.MaxConns
+	}
+	ln = fairlisten.New(ln, limits)
+	s := server{c: c, handler: handler}
 	ctx, cancel := context.WithCancel(ctx)
 	defer s.wg.Wait()
 	defer cancel()
@@ -42,7 +50,7 @@ func Serve(ctx context.Context, ln net.Listener, c Config, handler func(context.
 type server struct {
 	c       Config
 	handler func(context.Context, *Conn)
-	slots   chan struct{} // one token for each connection in its handshake
+	failed  seldom.Gate // handshakes that are logged
 	wg      sync.WaitGroup
 }
 
@@ -50,11 +58,6 @@ func (s *server) accept(ctx context.Context, ln net.Listener) error {
 	const longest = time.Second
 	pause := 5 * time.Millisecond
 	for {
-		select {
-		case s.slots <- struct{}{}:
-		case <-ctx.Done():
-			return nil
-		}
 		nc, err := ln.Accept()
 		if err == nil {
 			pause = 5 * time.Millisecond
@@ -62,7 +65,6 @@ func (s *server) accept(ctx context.Context, ln net.Listener) error {
 			go s.serve(ctx, nc)
 			continue
 		}
-		<-s.slots
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -98,8 +100,8 @@ func (s *server) serve(ctx context.Context, nc net.Conn) {
 	log := s.c.Logger.With("switch", addrString(nc))
 	conn, err := s.handshake(ctx, nc)
 	if err != nil {
-		if ctx.Err() == nil {
-			log.Warn("handshake failed", "err", err)
+		if skipped, ok := s.failed.Pass(time.Now()); ok && ctx.Err() == nil {
+			log.Warn("handshake failed", "err", err, "not_logged_before", skipped)
 		}
 		return
 	}
@@ -124,9 +126,13 @@ func (s *server) serve(ctx context.Context, nc net.Conn) {
 }
 
 func (s *server) handshake(ctx context.Context, nc net.Conn) (*Conn, error) {
-	defer func() { <-s.slots }()
 	if s.c.TLS != nil {
 		nc = tls.Server(nc, s.c.TLS)
 	}
-	return Handshake(ctx, nc, s.c)
+	conn, err := Handshake(ctx, nc, s.c)
+	if err == nil && !fairlisten.Settle(nc) {
+		_ = conn.Close()
+		return nil, fmt.Errorf("%s: %d switches are connected, which is the limit", addrString(nc), s.c.MaxConns)
+	}
+	return conn, err
 }

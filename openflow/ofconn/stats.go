@@ -19,6 +19,8 @@ type Stats struct {
 	DroppedEvents uint64
 	// MergedPortStatus are port-status replaced by a later one of the same port.
 	MergedPortStatus uint64
+	// Flooded messages were not looked at because the switch said too much, see Config.MessageRate.
+	Flooded uint64
 	// Malformed messages had a sound header and a body that could not be decoded.
 	Malformed uint64
 	// Unexpected messages are those a switch should not send, or of unknown type.
@@ -34,6 +36,7 @@ type Stats struct {
 type counters struct {
 	messagesIn, messagesOut, bytesIn, bytesOut           counter
 	droppedPacketIns, droppedEvents, mergedPortStatus    counter
+	flooded                                              counter
 	malformed, unexpected, lateReplies, errorsIn, unsent counter
 }
 
@@ -45,6 +48,7 @@ func (c *Conn) Stats() Stats {
 		BytesIn: n.bytesIn.get(), BytesOut: n.bytesOut.get(),
 		DroppedPacketIns: n.droppedPacketIns.get(), DroppedEvents: n.droppedEvents.get(),
 		MergedPortStatus: n.mergedPortStatus.get(),
+		Flooded:          n.flooded.get(),
 		Malformed:        n.malformed.get(), Unexpected: n.unexpected.get(),
 		LateReplies: n.lateReplies.get(), ErrorsIn: n.errorsIn.get(), Unsent: n.unsent.get(),
 	}

@@ -119,7 +119,7 @@ func (e *Engine) Apply(changes []Change) error {
 	started := e.started
 	var done []Change // those that changed something
 	for _, c := range changes {
-		if e.given(c) {
+		if e.given(c) && started { // what never started is undone whole
 			done = append(done, c)
 		}
 	}
@@ -179,6 +179,11 @@ func (e *Engine) carry() error {
 		e.state()
 	}
 	e.started = true
+	defer func() {
+		if first {
+			e.baseSyms = e.in.size()
+		}
+	}()
 	rows := 0
 	for _, n := range e.prog.Order {
 		t := e.tables[n]
@@ -227,18 +232,14 @@ func (e *Engine) full(table, rows int) error {
 // evaluate counts the ways in which a rule's body is satisfied: all of them, or those that the change
 // makes and ends.
 func (e *Engine) evaluate(r *rule, t *table, all bool) error {
-	bound := e.limits.Rows
+	what, bound := "rows in all tables", e.limits.Rows
 	if r.Table == e.prog.Table(program.TapTable) {
-		bound = e.limits.Taps
+		what, bound = "taps", e.limits.Taps
 	}
 	count := func(m *machine, n int32) {
 		m.found = func() {
 			t.add(t.place(m.head()), n)
 			if len(t.changed) > 2*bound && m.err == nil {
-				what := "rows in all tables"
-				if bound == e.limits.Taps {
-					what = "taps"
-				}
 				m.err = &LimitError{r.Rule, what, bound}
 			}
 		}

@@ -47,8 +47,11 @@ func (e *Engine) undo(done []Change, started bool) {
 			fresh.given(c)
 		}
 	}
-	fresh.limits = Limits{math.MaxInt, math.MaxInt, math.MaxInt}
-	_ = fresh.carry() // has no limits, so no error
+	const unlimited = math.MaxInt / 4
+	fresh.limits = Limits{unlimited, unlimited, unlimited}
+	if err := fresh.carry(); err != nil {
+		panic(err) // it was there before
+	}
 	fresh.limits = e.limits
 	for _, t := range fresh.tables {
 		t.finish()

@@ -108,25 +108,22 @@ func (p *printer) moreOnLine(from, to int) bool {
 }
 
 func (p *printer) rule(r *Rule) {
-	head := r.Heads[0].String()
+	head := join(r.Heads) // more than one is wrong, which is not for the layout to say
+	headEnd := r.Heads[len(r.Heads)-1].End
 	if r.IsFact {
 		p.short(r.Span, head)
 		return
 	}
+	p.before(headEnd, "")
 	inside := len(p.comments) > 0 && p.comments[0].Start < r.End
 	if !inside {
-		parts := make([]string, len(r.Body))
-		for i, l := range r.Body {
-			parts[i] = l.String()
-		}
-		if line := head + " :- " + strings.Join(parts, ", "); utf8.RuneCountInString(line) <= lineWidth {
+		if line := head + " :- " + join(r.Body); utf8.RuneCountInString(line) <= lineWidth {
 			p.out.WriteString(line)
 			return
 		}
 	}
-	p.before(r.Heads[0].End, "")
 	p.out.WriteString(head + " :-")
-	end := r.Heads[0].End
+	end := headEnd
 	for i, l := range r.Body {
 		p.inner(end, l.Start)
 		p.before(l.End, "    ")
@@ -136,6 +133,14 @@ func (p *printer) rule(r *Rule) {
 		}
 		end = l.End
 	}
+}
+
+func join(literals []Literal) string {
+	parts := make([]string, len(literals))
+	for i, l := range literals {
+		parts[i] = l.String()
+	}
+	return strings.Join(parts, ", ")
 }
 
 // short writes a statement that has no place for comments: those inside it go in front of it.

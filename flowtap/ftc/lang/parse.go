@@ -1,5 +1,7 @@
 package lang
 
+import "slices"
+
 // Limits of one policy's text.
 const (
 	MaxSource     = 4 << 20 // bytes
@@ -59,6 +61,9 @@ type parser struct {
 	last       int  // where the token before tok ended
 	open       bool // the statement before was a rule and had no terminator
 	failed     bool // the statement has a fault
+	// room for what is collected before its number is known
+	argRoom     []Arg
+	literalRoom []Literal
 }
 
 func (p *parser) advance() {
@@ -162,16 +167,18 @@ func (p *parser) rule(after bool) *Rule {
 }
 
 func (p *parser) literals(into *[]Literal) bool {
+	p.literalRoom = p.literalRoom[:0]
 	for {
 		l, ok := p.literal()
 		if !ok {
 			return false
 		}
-		if *into = append(*into, l); len(*into) > MaxLiterals {
+		if p.literalRoom = append(p.literalRoom, l); len(p.literalRoom) > MaxLiterals {
 			p.fault(l.Span, "a rule has at most %d literals", MaxLiterals)
 			return false
 		}
 		if !p.isPunct(',') {
+			*into = slices.Clone(p.literalRoom)
 			return true
 		}
 		p.advance()
@@ -265,16 +272,18 @@ func (p *parser) args(into *[]Arg) bool {
 		p.advance()
 		return true
 	}
+	p.argRoom = p.argRoom[:0]
 	for {
 		a, ok := p.arg()
 		if !ok {
 			return false
 		}
-		if *into = append(*into, a); len(*into) > MaxArgs {
+		if p.argRoom = append(p.argRoom, a); len(p.argRoom) > MaxArgs {
 			p.fault(a.Span, "a table has at most %d columns", MaxArgs)
 			return false
 		}
 		if !p.isPunct(',') {
+			*into = slices.Clone(p.argRoom)
 			return p.expect(')', "a comma or the closing )")
 		}
 		p.advance()

@@ -50,9 +50,8 @@ func Check(policies []*lang.Policy, opts Options) (*Program, lang.Diagnostics) {
 	if opts.Query != nil {
 		c.query(*opts.Query)
 	}
-	if c.order() {
-		c.kinds()
-	}
+	c.order()
+	c.kinds()
 	c.undefined()
 	ds := c.ds.Sort()
 	if ds.Errors() {
@@ -241,6 +240,9 @@ func (c *checker) column(g lang.Arg, table string, cols []Column) (int, bool) {
 	return 0, c.fault(d)
 }
 
+// maxSuggestions bounds for how many undefined tables a name is looked for among all there are.
+const maxSuggestions = 5
+
 // undefined warns of tables that nothing defines.
 func (c *checker) undefined() {
 	stated := map[int]bool{}
@@ -253,7 +255,8 @@ func (c *checker) undefined() {
 			names = append(names, t.Name)
 		}
 	}
-	names = append(names, slices.Collect(maps.Keys(c.actions))...)
+	names = slices.AppendSeq(slices.AppendSeq(names, maps.Keys(c.actions)), maps.Keys(builtins))
+	tries := 0
 	for i, t := range c.prog.Tables {
 		_, prefixed := service(t.Name)
 		if prefixed || stated[i] || c.tainted[i] || len(t.Rules) > 0 || c.opts.Given != nil && c.opts.Given(t.Name) {
@@ -261,12 +264,10 @@ func (c *checker) undefined() {
 		}
 		d := lang.Errorf(t.Used, "no rule and no fact is about %s: unless its rows are given, it has none", t.Name)
 		d.Severity = lang.Warning
-		near := names
-		for n := range builtins {
-			near = append(near, n)
-		}
-		if n := nearest(t.Name, near); n != "" {
-			d = d.WithHint("did you mean %s?", n)
+		if tries++; tries <= maxSuggestions {
+			if n := nearest(t.Name, names); n != "" {
+				d = d.WithHint("did you mean %s?", n)
+			}
 		}
 		c.ds = append(c.ds, d)
 	}

@@ -1,6 +1,10 @@
 package program
 
-import "github.com/flowtap/flowtap/flowtap/ftc/lang"
+import (
+	"slices"
+
+	"github.com/flowtap/flowtap/flowtap/ftc/lang"
+)
 
 func kindsOf(v lang.Value) Kinds { return 1 << v.Kind }
 
@@ -10,6 +14,9 @@ func (k Kinds) has(kind lang.Kind) bool { return k&(1<<kind) != 0 }
 // reports literals that no value can satisfy, negated or not: of those nobody means what they say.
 func (c *checker) kinds() {
 	known := make([][]Kinds, len(c.prog.Tables))
+	for t := range c.tainted { // one that follows from itself is used before it is known
+		known[t] = slices.Repeat([]Kinds{anything}, c.prog.Tables[t].Arity)
+	}
 	facts := map[int][]Fact{}
 	for _, f := range c.prog.Facts {
 		facts[f.Table] = append(facts[f.Table], f)

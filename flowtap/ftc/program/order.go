@@ -7,8 +7,8 @@ import (
 )
 
 // order sorts the tables so that each comes after those that it follows from. A table that follows
-// from itself is an error, which shows how.
-func (c *checker) order() bool {
+// from itself is an error, which shows how, and nothing is known of its kinds.
+func (c *checker) order() {
 	const (
 		unseen = iota
 		open
@@ -20,14 +20,12 @@ func (c *checker) order() bool {
 		by    lang.Span // the literal that leads to it
 	}
 	var path []step
-	ok := true
 	var visit func(t int, by lang.Span)
 	visit = func(t int, by lang.Span) {
 		switch state[t] {
 		case closed:
 			return
 		case open:
-			ok = false
 			from := len(path) - 1
 			for path[from].table != t {
 				from--
@@ -35,6 +33,7 @@ func (c *checker) order() bool {
 			names := []string{}
 			for _, s := range path[from:] {
 				names = append(names, c.prog.Tables[s.table].Name)
+				c.tainted[s.table] = true
 			}
 			d := lang.Errorf(by, "a table cannot follow from itself: %s", strings.Join(append(names, c.prog.Tables[t].Name), " -> "))
 			for _, s := range path[from+1:] {
@@ -64,5 +63,4 @@ func (c *checker) order() bool {
 	for t := range c.prog.Tables {
 		visit(t, lang.Span{})
 	}
-	return ok
 }

@@ -67,6 +67,7 @@ func (r *ruleChecker) plainHead(a lang.Atom, bodyOK bool) {
 	}
 	table, fits := r.table(a.Table, len(terms), a.Span)
 	r.rule.Table = table
+	r.rule.Head = make([]HeadTerm, 0, len(terms))
 	ok = fits
 	for _, t := range terms {
 		h, good := r.headTerm(t)
@@ -132,6 +133,7 @@ func (r *ruleChecker) near(d lang.Diagnostic, name string) lang.Diagnostic {
 // body checks all literals, finds what they bind, and gives the uses of action tables apart.
 func (r *ruleChecker) body() (ok bool, taps []lang.Atom) {
 	ok = true
+	r.rule.Body = make([]Literal, 0, len(r.text.Body))
 	var wild [][]lang.Span // of each literal, where it has an anonymous variable
 	for _, l := range r.text.Body {
 		if l.Modal != "" {
@@ -202,6 +204,7 @@ func (r *ruleChecker) literal(l lang.Literal) (lit Literal, any []lang.Span, ok 
 			return lit, nil, false
 		}
 	}
+	lit.Args = make([]Term, 0, len(terms))
 	for _, t := range terms {
 		switch {
 		case t.Kind == lang.Constant:
