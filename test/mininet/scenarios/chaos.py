@@ -95,7 +95,7 @@ class Story:
     def __init__(self, w, check, cluster, rng):
         self.w, self.check, self.cluster = w, check, cluster
         self.chaos = Chaos(cluster, [w.lab.nodes[n] for n in NODES], rng, SHORT if w.chaos_seconds < 60 else LONG)
-        connected(w.api, WAIT)
+        connected(w.api, WAIT * busy())
         w.network("shop")
         self.web, self.far, self.near = w.vms("shop", ("web", "n1"), ("far", "n2"), ("near", "n1"))
         self.ids, self.own, self.ips = w.monitors(("ids", "n3"), ("own", "n2"), ("ips", "n3"))
@@ -164,7 +164,7 @@ class Story:
 
     def clients_taps_settle(self, attached):
         """What the clients left behind is in force where it can be, and nowhere else."""
-        names, deadline = {vm.name for vm in attached}, time.monotonic() + WAIT
+        names, deadline = {vm.name for vm in attached}, time.monotonic() + WAIT * busy()
         while True:
             states = {t["id"]: (t["status"]["state"], t["src"] in names) for t in self.w.api.list("taps") if t["id"] not in self.taps}
             # One whose target was changed for a port that is nowhere is degraded: it was in force.
@@ -227,19 +227,19 @@ class Story:
 
     def nothing_left_to_do(self):
         """Replicas that know nothing of what was going on find the switches as they want them."""
-        switches = self.w.at_rest()
+        switches = self.w.at_rest(wait=WAIT * busy())
         for r in self.cluster.replicas:
             r.kill()
         self.same("without controllers the switches hold what they held", switches)
         for r in self.cluster.replicas:
             r.start()
         self.cluster.wait_ready()
-        deadline = time.monotonic() + WAIT
+        deadline = time.monotonic() + WAIT * busy()
         while sum(r.api.metric("flowtap_switches") for r in self.cluster.replicas) < len(NODES):
             if time.monotonic() > deadline:
                 raise NotReady("the replicas do not have every switch")
             time.sleep(0.02)
-        self.w.at_rest()
+        self.w.at_rest(wait=WAIT * busy())
         self.same("controllers that begin anew find nothing to do", switches)
 
     def same(self, what, switches):
@@ -249,7 +249,7 @@ class Story:
 
 def patiently(ask):
     """What is not about time may be asked again."""
-    deadline = time.monotonic() + WAIT
+    deadline = time.monotonic() + WAIT * busy()
     while True:
         try:
             return ask()
