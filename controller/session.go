@@ -23,6 +23,7 @@ type session struct {
 	// sentinelSeen is signalled after each; it holds one signal at most.
 	sentinelSeen chan struct{}
 	changes      changes
+	quotas       quotas
 }
 
 // sessions is every connected switch by datapath id.
@@ -122,6 +123,13 @@ func (c *Controller) packetIn(ctx context.Context, s *session, m *openflow.Packe
 		return
 	}
 	c.metrics.packetIns.WithLabelValues(kindName(kind)).Inc()
+	switch kind {
+	case pipeline.KindLearn, pipeline.KindInject, pipeline.KindPort, pipeline.KindAllow:
+		if !s.quotas.take(object, time.Now()) {
+			c.metrics.packetIns.WithLabelValues("ignored").Inc()
+			return
+		}
+	}
 	switch kind {
 	case pipeline.KindSentinel:
 		s.sentinel.Store(m.Cookie)

@@ -1,11 +1,14 @@
 package northbound
 
 import (
+	"math"
 	"net/http"
 	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/flowtap/flowtap/store"
 )
 
 // metrics are the HTTP layer's own; the controller registers its own elsewhere.
@@ -43,6 +46,21 @@ type recorder struct {
 	route  string // the template; "unmatched" until a route matches
 	status int    // zero until the header is written
 	stream bool   // a watch, whose duration says nothing
+	// staleness is of what the answer was made of; nil where it cannot be stale.
+	staleness *store.Staleness
+}
+
+// sayStale adds to an answer from the copy in memory how old it may be (RFC 7234 §5.5.1).
+func (r *recorder) sayStale() {
+	if r.staleness == nil {
+		return
+	}
+	if age, revision, stale := r.staleness.Stale(); stale {
+		h := r.Header()
+		h.Set("Warning", `110 - "Response is Stale"`)
+		h.Set("FlowTap-Stale", strconv.Itoa(int(math.Ceil(age.Seconds()))))
+		h.Set("FlowTap-Revision", strconv.FormatInt(revision, 10))
+	}
 }
 
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
@@ -50,6 +68,7 @@ func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 func (r *recorder) WriteHeader(status int) {
 	if r.status == 0 {
 		r.status = status
+		r.sayStale()
 	}
 	r.ResponseWriter.WriteHeader(status)
 }
@@ -57,6 +76,7 @@ func (r *recorder) WriteHeader(status int) {
 func (r *recorder) Write(b []byte) (int, error) {
 	if r.status == 0 {
 		r.status = http.StatusOK
+		r.sayStale()
 	}
 	return r.ResponseWriter.Write(b)
 }

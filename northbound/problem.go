@@ -119,6 +119,8 @@ func problemOf(err error) *Problem {
 		return problem(http.StatusNotFound, "", "there is no such object")
 	case errors.Is(err, store.ErrOutcomeUnknown):
 		return unavailable("the store did not say whether the change was made: repeat the request, it is safe with the same id")
+	case errors.Is(err, store.ErrFull):
+		return unavailable("nothing was changed: %v", store.ErrFull)
 	case errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrClosed):
 		return unavailable("the store cannot be reached; nothing was changed")
 	}

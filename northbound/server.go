@@ -69,6 +69,13 @@ func (s *Server) endpoint(rt route) http.Handler {
 		if rec, ok := w.(*recorder); ok {
 			rec.route = rt.path
 		}
+		if r.Method == http.MethodGet {
+			ctx, staleness := store.AllowStale(r.Context())
+			r = r.WithContext(ctx)
+			if rec, ok := w.(*recorder); ok {
+				rec.staleness = staleness
+			}
+		}
 		if rt.path != "unmatched" {
 			settle(w, r)
 		}

@@ -26,6 +26,11 @@ type FlowMonitorRequest struct {
 	Match   Match
 }
 
+// CancelFlowMonitor ends a monitor. The switch answers with an error where there is none.
+func CancelFlowMonitor(id uint32) *Experimenter {
+	return &Experimenter{Experimenter: ExperimenterONF, ExpType: onfFlowMonitor, Data: be.AppendUint32(nil, id)}
+}
+
 // FlowEvent is what became of a flow.
 type FlowEvent uint16
 

@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	// linkSilence is how long the other end of a link may say nothing; it says something every linkBeat.
+	// linkSilence is how long the other end of a link may say nothing by default; it says something four
+	// times as often.
 	linkSilence = 2 * time.Second
-	linkBeat    = linkSilence / 4
 	// redialFirst is the pause before another try, which doubles up to redialMost.
 	redialFirst = 5 * time.Millisecond
 	redialMost  = 500 * time.Millisecond
@@ -111,7 +111,7 @@ func (r *Replica) hold(ctx context.Context, l *link) (held bool, err error) {
 	}
 	lines := json.NewDecoder(bufio.NewReader(nc))
 	for {
-		if err := nc.SetReadDeadline(time.Now().Add(linkSilence)); err != nil {
+		if err := nc.SetReadDeadline(time.Now().Add(r.d.LinkSilence)); err != nil {
 			return held, err
 		}
 		var said report
@@ -135,12 +135,12 @@ func (r *Replica) tell(ctx context.Context, nc net.Conn) {
 		_, _ = io.Copy(io.Discard, nc)
 	})
 	defer nc.Close()
-	beat := time.NewTicker(linkBeat)
+	beat := time.NewTicker(r.d.LinkSilence / 4)
 	defer beat.Stop()
 	for {
 		p := r.shown.Load()
 		b := append([]byte(encode(report{p.own})), '\n')
-		if nc.SetWriteDeadline(time.Now().Add(linkSilence)) != nil {
+		if nc.SetWriteDeadline(time.Now().Add(r.d.LinkSilence)) != nil {
 			return
 		}
 		if _, err := nc.Write(b); err != nil {
@@ -167,7 +167,7 @@ func (r *Replica) lives(ctx context.Context, m member) bool {
 
 // upgrade dials a replica and turns the connection into one that is ours.
 func (r *Replica) upgrade(ctx context.Context, peer, path string) (net.Conn, http.Header, error) {
-	ctx, cancel := context.WithTimeout(ctx, linkSilence)
+	ctx, cancel := context.WithTimeout(ctx, r.d.LinkSilence)
 	defer cancel()
 	nc, err := r.dial(ctx, "tcp", peer)
 	if err != nil {

@@ -33,7 +33,7 @@ func (r *Replica) everybody() map[string][]Switch {
 
 // keepMasters has every connected switch have a master, where this replica leads.
 func (r *Replica) keepMasters() {
-	if !r.leads() || r.view.revision < r.wrote {
+	if !r.leads() || r.view.revision < r.wrote || r.busy[namingMasters] {
 		return
 	}
 	able := map[openflow.DPID][]string{}
@@ -64,6 +64,8 @@ func (r *Replica) keepMasters() {
 	}
 }
 
+const namingMasters = "name masters"
+
 // assign names masters, in one write that only the leader can make.
 func (r *Replica) assign(to map[openflow.DPID]string) {
 	cmps := []clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(LeaderKey), "=", r.term.Epoch)}
@@ -73,5 +75,5 @@ func (r *Replica) assign(to map[openflow.DPID]string) {
 		next := mastership{Replica: name, Base: r.view.masters[d].Base}
 		ops = append(ops, clientv3.OpPut(masterKey(d), encode(next), clientv3.WithLease(r.view.members[name].lease)))
 	}
-	r.once("name masters", func(ctx context.Context) error { return r.commit(ctx, cmps, ops...) })
+	r.once(namingMasters, func(ctx context.Context) error { return r.commit(ctx, cmps, ops...) })
 }

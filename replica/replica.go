@@ -32,6 +32,8 @@ type Deps struct {
 	Advertise string
 	// LeaseTTL is how long a replica that says nothing counts as alive, whole seconds; zero: 3 s.
 	LeaseTTL time.Duration
+	// LinkSilence is how long another replica may say nothing before it counts as out of reach; zero: 2 s.
+	LinkSilence time.Duration
 	// Conn tunes the connections to switches.
 	Conn ofconn.Config
 	// Enter says whether a connection may be the switch that it says it is, and what to call when it has ended;
@@ -85,6 +87,9 @@ type Replica struct {
 func New(d Deps) *Replica {
 	if d.LeaseTTL == 0 {
 		d.LeaseTTL = 3 * time.Second
+	}
+	if d.LinkSilence == 0 {
+		d.LinkSilence = linkSilence
 	}
 	if d.Advertise == "" {
 		d.Advertise = d.Peers.Addr().String()

@@ -133,7 +133,7 @@ func (r *Replica) watch(ctx context.Context) error {
 			return err
 		}
 		if len(w.Events) == 0 {
-			if w.Header.Revision == 0 {
+			if w.Header == nil {
 				return errors.New("the watch ended")
 			}
 			continue

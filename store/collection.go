@@ -21,7 +21,10 @@ func (c *Collection[S, T]) Get(ctx context.Context, id string) (*Object[S, T], e
 	if err := checkID(id); err != nil {
 		return nil, c.fail("get", id, err)
 	}
-	o, _, err := c.get(ctx, id)
+	o, err := staleRead(ctx, c.s, func(ctx context.Context) (*Object[S, T], error) {
+		o, _, err := c.get(ctx, id)
+		return o, err
+	}, func() (*Object[S, T], error) { return c.copied(id) })
 	if err != nil {
 		return nil, c.fail("get", id, err)
 	}
@@ -60,32 +63,52 @@ func (c *Collection[S, T]) decode(id string, object, status *mvccpb.KeyValue) (*
 // List reads all objects as of one revision, which it gives, sorted by id. It is linearizable: it has
 // every write that was acknowledged before List was called, by whichever process.
 func (c *Collection[S, T]) List(ctx context.Context) ([]*Object[S, T], int64, error) {
+	l, err := staleRead(ctx, c.s, c.list, func() (listed[S, T], error) {
+		all, rev, ok := c.mirrored()
+		if !ok {
+			return listed[S, T]{}, fmt.Errorf("list %s: %w: some could not be read", c.name, ErrUnavailable)
+		}
+		return listed[S, T]{all, rev}, nil
+	})
+	return l.all, l.rev, err
+}
+
+// listed is a list as of a revision.
+type listed[S, T any] struct {
+	all []*Object[S, T]
+	rev int64
+}
+
+func (c *Collection[S, T]) list(ctx context.Context) (none listed[S, T], err error) {
 	r, err := c.s.read(ctx, clientv3.OpGet(schemaKey, clientv3.WithKeysOnly()))
 	if err != nil {
-		return nil, 0, fmt.Errorf("list %s: %w", c.name, err)
+		return none, fmt.Errorf("list %s: %w", c.name, err)
 	}
 	// The mirror, once it has what etcd has now, saves reading and decoding everything.
 	if c.s.mirror.catchUp(ctx, r.Header) {
 		if all, rev, ok := c.mirrored(); ok {
-			return all, rev, nil
+			return listed[S, T]{all, rev}, nil
 		}
 	}
 	all, rev, err := c.stored(ctx)
 	if err != nil {
-		return nil, 0, fmt.Errorf("list %s: %w", c.name, err)
+		return none, fmt.Errorf("list %s: %w", c.name, err)
 	}
-	return all, rev, nil
+	return listed[S, T]{all, rev}, nil
 }
 
 // Each calls f for every object until f gives false, in no order, with objects that are as new as
 // List's. f is called under a lock that every change waits for: it must be quick and not use the
 // store.
 func (c *Collection[S, T]) Each(ctx context.Context, f func(*Object[S, T]) bool) error {
-	r, err := c.s.read(ctx, clientv3.OpGet(schemaKey, clientv3.WithKeysOnly()))
+	current, err := staleRead(ctx, c.s, func(ctx context.Context) (bool, error) {
+		r, err := c.s.read(ctx, clientv3.OpGet(schemaKey, clientv3.WithKeysOnly()))
+		return err == nil && c.s.mirror.catchUp(ctx, r.Header), err
+	}, func() (bool, error) { return true, nil })
 	if err != nil {
 		return fmt.Errorf("list %s: %w", c.name, err)
 	}
-	if m := c.s.mirror; m.catchUp(ctx, r.Header) {
+	if m := c.s.mirror; current {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		if len(c.table.unreadable) == 0 {

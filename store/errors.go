@@ -21,6 +21,9 @@ var (
 	// ErrOutcomeUnknown says that a write was sent and its answer never came: it may or may not
 	// have happened, or may still happen. Read the object before deciding what to do.
 	ErrOutcomeUnknown = errors.New("outcome unknown")
+	// ErrFull goes with ErrUnavailable: etcd has reached its quota and takes no writes. The embedded one
+	// makes room by itself; an external one's operator has to.
+	ErrFull = errors.New("etcd is out of space: compact and defragment it, or raise its quota, and disarm its alarm NOSPACE; the embedded etcd does so by itself")
 	// ErrClosed says that the store was closed.
 	ErrClosed = errors.New("store closed")
 )
@@ -97,12 +100,16 @@ func writeError(err error, sent bool) (_ error, again bool) {
 		return fmt.Errorf("too large for one transaction: %w", err), false
 	case !sent, errors.Is(err, rpctypes.ErrNoLeader), errors.Is(err, rpctypes.ErrTooManyRequests):
 		return readError(err), interrupted(err)
-	case errors.Is(err, rpctypes.ErrNoSpace), errors.Is(err, rpctypes.ErrCorrupt), errors.Is(err, rpctypes.ErrNotCapable),
+	case errors.Is(err, rpctypes.ErrNoSpace):
+		return fmt.Errorf("%w: %w", ErrUnavailable, ErrFull), false
+	case errors.Is(err, rpctypes.ErrCorrupt), errors.Is(err, rpctypes.ErrNotCapable),
 		errors.Is(err, rpctypes.ErrPermissionDenied), errors.Is(err, rpctypes.ErrUserEmpty), errors.Is(err, rpctypes.ErrInvalidAuthToken):
 		return readError(err), false // etcd refused it
 	}
 	return fmt.Errorf("%w: %w", ErrOutcomeUnknown, oneLine(err)), false
 }
+
+func compacted(err error) bool { return errors.Is(err, rpctypes.ErrCompacted) }
 
 // oneLine keeps what errors.Is can find and makes the text fit on a line.
 func oneLine(err error) error {

@@ -53,11 +53,11 @@ type etcd struct {
 // startEtcd starts a server; port 0 chooses one.
 func startEtcd(t testing.TB, dir string, port int) *etcd {
 	t.Helper()
-	return startEtcdWith(t, dir, port, transport.TLSInfo{})
+	return startEtcdWith(t, dir, port, transport.TLSInfo{}, nil)
 }
 
 // startEtcdWith starts one that speaks TLS, if that says so.
-func startEtcdWith(t testing.TB, dir string, port int, tls transport.TLSInfo) *etcd {
+func startEtcdWith(t testing.TB, dir string, port int, tls transport.TLSInfo, change func(*embed.Config)) *etcd {
 	t.Helper()
 	c := embed.NewConfig()
 	c.Dir, c.Name = dir, "external"
@@ -71,6 +71,9 @@ func startEtcdWith(t testing.TB, dir string, port int, tls transport.TLSInfo) *e
 	c.ListenClientUrls, c.AdvertiseClientUrls = []url.URL{client}, []url.URL{client}
 	c.ListenPeerUrls = nil
 	c.InitialCluster = c.Name + "=" + c.AdvertisePeerUrls[0].String()
+	if change != nil {
+		change(c)
+	}
 	e, err := embed.StartEtcd(c)
 	require.NoError(t, err)
 	<-e.Server.ReadyNotify()

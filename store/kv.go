@@ -23,6 +23,7 @@ func (s *Store) read(ctx context.Context, gets ...clientv3.Op) (*clientv3.TxnRes
 		}
 		r, err := s.client.Txn(ctx).Then(gets...).Commit()
 		if err == nil {
+			s.trouble.since.Store(false)
 			return r, nil
 		}
 		// A read may always be repeated.
@@ -40,9 +41,9 @@ func interrupted(err error) bool {
 		isUnavailable(err)
 }
 
-// commit runs one transaction. It repeats it only where the error proves that it was never
+// transact runs one transaction, whatever the store's layout. It repeats it only where the error proves that it was never
 // proposed; see writeError for the errors.
-func (s *Store) commit(ctx context.Context, cmps []clientv3.Cmp, then, otherwise []clientv3.Op) (*clientv3.TxnResponse, error) {
+func (s *Store) transact(ctx context.Context, cmps []clientv3.Cmp, then, otherwise []clientv3.Op) (*clientv3.TxnResponse, error) {
 	fence, cmps, otherwise := fenced(ctx, cmps, otherwise)
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()

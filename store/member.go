@@ -1,10 +1,10 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -22,11 +22,15 @@ type member struct {
 	etcd   *embed.Etcd
 	client *clientv3.Client
 	lock   *os.File
+	quota  int64 // bytes
 }
 
 // memberURL is what the only member is called in its own membership list. Nobody listens there and
 // nobody dials it.
 var memberURL = url.URL{Scheme: "http", Host: "127.0.0.1:2380"}
+
+// memberQuota bounds the database, in bytes.
+const memberQuota = 4 << 30
 
 func memberConfig(dir string) *embed.Config {
 	c := embed.NewConfig()
@@ -40,7 +44,7 @@ func memberConfig(dir string) *embed.Config {
 	// History is of no use to us beyond a follower's lag; status writes make much of it.
 	c.AutoCompactionMode = embed.CompactorModePeriodic
 	c.AutoCompactionRetention = "10m"
-	c.QuotaBackendBytes = 4 << 30
+	c.QuotaBackendBytes = memberQuota
 	c.BootstrapDefragThresholdMegabytes = 64
 	c.MaxTxnOps = 1024
 	return c
@@ -48,7 +52,8 @@ func memberConfig(dir string) *embed.Config {
 
 // startMember locks the directory and starts etcd in it. Whatever etcd would end the process for
 // while it starts, such as a damaged file, comes back as an error.
-func startMember(ctx context.Context, dir string, timeout time.Duration, log *slog.Logger) (m *member, err error) {
+func startMember(ctx context.Context, config Config) (m *member, err error) {
+	dir, log := config.DataDir, config.Logger
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -56,7 +61,7 @@ func startMember(ctx context.Context, dir string, timeout time.Duration, log *sl
 	if err != nil {
 		return nil, err
 	}
-	m = &member{lock: lock}
+	m = &member{lock: lock, quota: cmp.Or(config.quota, memberQuota)}
 	defer func() {
 		if err != nil {
 			_ = m.close()
@@ -69,6 +74,7 @@ func startMember(ctx context.Context, dir string, timeout time.Duration, log *sl
 	var starting atomic.Bool
 	starting.Store(true)
 	c := memberConfig(dir)
+	c.QuotaBackendBytes = m.quota
 	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zapTo(log, &starting))
 	func() {
 		defer func() {
@@ -83,7 +89,7 @@ func startMember(ctx context.Context, dir string, timeout time.Duration, log *sl
 		return m, oneLine(err)
 	}
 	starting.Store(false)
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeout(ctx, config.DialTimeout)
 	defer cancel()
 	select {
 	case <-m.etcd.Server.ReadyNotify():

@@ -29,6 +29,8 @@ type mirror struct {
 	mu sync.Mutex
 	// rev is the revision up to which every change has been applied; 0 before the first list.
 	rev int64
+	// heard is when the copy was last known to be complete.
+	heard time.Time
 	// cluster is the etcd cluster that rev is of.
 	cluster  uint64
 	nodes    *table[topology.Node, topology.NodeStatus]
@@ -77,6 +79,11 @@ func (m *mirror) list(ctx context.Context) (clusterID uint64, err error) {
 		return 0, err
 	}
 	rev := r.Header.Revision
+	if kv := first(r, 0); kv != nil {
+		if _, err := m.s.layout.check(kv.Value); err != nil {
+			return 0, err
+		}
+	}
 	var all [4][]*mvccpb.KeyValue
 	for i, p := range []string{objectsPrefix, statusPrefix, labelsPrefix, guardPrefix} {
 		if all[i], _, err = m.s.scan(ctx, p, rev); err != nil {
@@ -97,7 +104,7 @@ func (m *mirror) list(ctx context.Context) (clusterID uint64, err error) {
 		}
 	}
 	m.siblings.listed(m.taps)
-	m.rev, m.cluster = rev, r.Header.ClusterId
+	m.rev, m.cluster, m.heard = rev, r.Header.ClusterId, time.Now()
 	m.lastWrite.Store(0) // it may be of a history that is no more
 	for f := range m.followers {
 		f.lockedReset()
@@ -119,7 +126,7 @@ func (m *mirror) apply(events []*clientv3.Event, rev int64) {
 		out = append(out, m.lockedRevision(events[:n])...)
 		events = events[n:]
 	}
-	m.rev = max(m.rev, rev)
+	m.rev, m.heard = max(m.rev, rev), time.Now()
 	for f := range m.followers {
 		f.lockedAdd(out, m.rev)
 	}
@@ -172,6 +179,8 @@ func (m *mirror) lockedRevision(events []*clientv3.Event) []Event {
 func (m *mirror) lockedApply(e *clientv3.Event) (change, bool) {
 	key, gone := string(e.Kv.Key), e.Type == mvccpb.DELETE
 	switch {
+	case key == schemaKey && !gone:
+		_, _ = m.s.layout.check(e.Kv.Value) // which remembers a newer one
 	case strings.HasPrefix(key, objectsPrefix):
 		collection, id, _ := splitKey(key, objectsPrefix)
 		t := m.tables[collection]
@@ -229,6 +238,9 @@ func (m *mirror) catchUp(ctx context.Context, h *pb.ResponseHeader) bool {
 		m.mu.Lock()
 		if m.cluster != h.ClusterId || m.rev >= h.Revision {
 			defer m.mu.Unlock()
+			if m.cluster == h.ClusterId {
+				m.heard = time.Now()
+			}
 			return m.cluster == h.ClusterId
 		}
 		moved := m.lockedWait()

@@ -34,6 +34,9 @@ type Config struct {
 	// TLS gives what a connection to an https endpoint that is made now uses; nil: the system's authorities,
 	// and no certificate of ours.
 	TLS func() *tls.Config
+
+	migrations []migration // nil: all that there are
+	quota      int64       // bytes of the embedded etcd's database; zero is the default
 }
 
 func (c *Config) validate() error {
@@ -56,6 +59,9 @@ type Store struct {
 	client  *clientv3.Client
 	member  *member // nil with an external cluster
 	log     *slog.Logger
+	where   string // which etcd, for messages
+	layout  *layout
+	trouble trouble
 	numbers *numbers
 	mirror  *mirror
 
@@ -86,12 +92,17 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if c.DialTimeout == 0 {
 		c.DialTimeout = 5 * time.Second
 	}
-	s := &Store{log: c.Logger}
+	if c.migrations == nil {
+		c.migrations = migrations
+	}
 	where := "etcd at " + strings.Join(c.Endpoints, ",")
-	var err error
 	if len(c.Endpoints) == 0 {
 		where = "the embedded etcd in " + c.DataDir
-		if s.member, err = startMember(ctx, c.DataDir, c.DialTimeout, c.Logger); err != nil {
+	}
+	s := &Store{log: c.Logger, where: where, layout: newLayout(c.migrations)}
+	var err error
+	if len(c.Endpoints) == 0 {
+		if s.member, err = startMember(ctx, c); err != nil {
 			return nil, fmt.Errorf("%s: %w", where, err)
 		}
 		s.client = s.member.client
@@ -116,11 +127,14 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		_ = s.Close()
 		return nil, fmt.Errorf("%s cannot be reached: %w", where, err)
 	}
-	if err := s.checkSchema(ready); err != nil {
+	if err := s.checkSchema(ctx); err != nil {
 		_ = s.Close()
 		return nil, fmt.Errorf("%s: %w", where, err)
 	}
 	s.start(s.mirror.run)
+	if s.member != nil {
+		s.start(func(ctx context.Context) { s.member.tend(ctx, s.log) })
+	}
 	return s, nil
 }
 

@@ -39,7 +39,7 @@ func TestTLS(t *testing.T) {
 		require.NoError(t, os.WriteFile(files[name], b, 0o600))
 	}
 	info := transport.TLSInfo{CertFile: files["cert"], KeyFile: files["key"], TrustedCAFile: files["ca"], ClientCertAuth: true}
-	e := startEtcdWith(t, t.TempDir(), 0, info)
+	e := startEtcdWith(t, t.TempDir(), 0, info, nil)
 
 	roots := x509.NewCertPool()
 	require.True(t, roots.AppendCertsFromPEM(caCert))

@@ -107,5 +107,10 @@ func (m *mirror) sameHistory(ctx context.Context, cluster uint64) error {
 		return fmt.Errorf("%w: cluster %x revision %d, was %x %d", errOtherHistory,
 			r.Header.ClusterId, r.Header.Revision, cluster, seen)
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if r.Header.Revision <= m.rev {
+		m.heard = time.Now()
+	}
 	return nil
 }

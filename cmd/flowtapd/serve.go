@@ -65,7 +65,7 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 	}
 	log.Info("flowtapd is ready", "openflow", forSwitches.Addr(), "http", forUsers.Addr(), "peers", forPeers.Addr(), "version", version)
 	defer log.Info("flowtapd ends")
-	return together(ctx, c.Run, c.runGate, func(ctx context.Context) error { return api.Serve(ctx, forUsers) })
+	return together(ctx, st.Outdated, c.Run, c.runGate, func(ctx context.Context) error { return api.Serve(ctx, forUsers) })
 }
 
 // together runs all until ctx ends or one of them does, waits for the others, and gives the

@@ -136,5 +136,6 @@ func tapID(policy, src, about string) string {
 	b = append(append(b, 0), src...)
 	b = append(append(b, 0), about...)
 	sum := sha256.Sum256(b)
-	return strings.TrimRight(policy[:min(len(policy), idPrefix)], "-") + "-" + idCode.EncodeToString(sum[:15])
+	b = append(append(room[:0], strings.TrimRight(policy[:min(len(policy), idPrefix)], "-")...), '-')
+	return string(idCode.AppendEncode(b, sum[:15]))
 }

@@ -68,7 +68,7 @@ func (t *Taps) Update() Changes {
 	mark := func(src string) *group {
 		g := t.groups[src]
 		if g == nil {
-			g = &group{}
+			g = &group{rows: make([]eval.RowID, 0, 4)}
 			t.groups[src] = g
 		}
 		if !g.dirty {

@@ -47,7 +47,13 @@ func (c *Conn) PortStats(ctx context.Context, no openflow.PortNo) ([]openflow.Po
 // openflow.FlowMonitorReply in Events, from the switch's answer on. Ours are reported as
 // openflow.FlowAbbreviated, and where reports have piled up at the switch sometimes in full. An
 // *openflow.Error says that the switch has no such monitor.
+//
+// It takes the place of the monitor of whoever spoke to the switch by this connection before, see Relay.
 func (c *Conn) MonitorFlows(ctx context.Context) error {
+	none := (*MessageError)(nil)
+	if err := c.SendAll(ctx, []openflow.Message{openflow.CancelFlowMonitor(1)}); err != nil && !errors.As(err, &none) {
+		return err
+	}
 	_, err := list[openflow.FlowMonitorReply](ctx, c, openflow.FlowMonitorRequest{ID: 1, Table: openflow.TableAll,
 		Flags: openflow.MonitorAdd | openflow.MonitorDelete | openflow.MonitorModify})
 	return err

@@ -100,8 +100,14 @@ func (k *keepalive) expired(now time.Time) (ask, dead bool) {
 
 // handle gives one message to whom it belongs. An error ends the connection.
 func (c *Conn) handle(frame []byte) error {
-	if frame[0] != openflow.Version {
-		return fmt.Errorf("%w: %v in version 0x%02x after the hello", ErrProtocol, openflow.MsgType(frame[1]), frame[0])
+	if t := openflow.MsgType(frame[1]); frame[0] != openflow.Version {
+		if t == openflow.TypeError {
+			// Open vSwitch 3.1.0 has errors that it cannot put into 1.3: that a
+			// flow monitor is there already comes in 1.0.
+			c.count.unexpected.inc()
+			return nil
+		}
+		return fmt.Errorf("%w: %v in version 0x%02x after the hello", ErrProtocol, t, frame[0])
 	}
 	if drop, err := c.tooMuch(frame); drop || err != nil {
 		return err

@@ -92,7 +92,7 @@ func (c *Conn) fromRelay(ctx context.Context, nc net.Conn) error {
 			if err == io.EOF {
 				return fmt.Errorf("%w: the far end hung up", ErrRelay)
 			}
-			return fmt.Errorf("read from the relay: %w", err)
+			return fmt.Errorf("%w: read: %w", ErrRelay, err)
 		}
 		t, xid := openflow.MsgType(frame[1]), binary.BigEndian.Uint32(frame[4:])
 		switch {

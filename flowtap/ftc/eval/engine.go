@@ -117,6 +117,9 @@ func (e *Engine) Apply(changes []Change) error {
 	}
 	e.newEpoch()
 	started := e.started
+	if !started {
+		e.reserve(changes)
+	}
 	var done []Change // those that changed something
 	for _, c := range changes {
 		if e.given(c) && started { // what never started is undone whole
@@ -128,6 +131,19 @@ func (e *Engine) Apply(changes []Change) error {
 		return err
 	}
 	return nil
+}
+
+// reserve makes room for rows that are inserted.
+func (e *Engine) reserve(changes []Change) {
+	rows := map[string]int{}
+	for _, c := range changes {
+		rows[c.Table]++
+	}
+	for name, n := range rows {
+		if t := e.prog.Table(name); t >= 0 {
+			e.tables[t].reserve(n)
+		}
+	}
 }
 
 // intern numbers the values of a row. It is valid until the next one.

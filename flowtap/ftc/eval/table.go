@@ -1,5 +1,7 @@
 package eval
 
+import "slices"
+
 // Marks of a row.
 const (
 	inOld    = 1 << iota // the row was there before the change that is under way
@@ -55,6 +57,9 @@ func (t *table) place(row []value) int32 {
 		t.count[id], t.marks[id] = 0, live
 	} else {
 		id = t.places()
+		if len(t.count) == cap(t.count) {
+			t.reserve(len(t.count) + 16) // twice: append by itself copies large ones more often
+		}
 		t.data = append(t.data, row...)
 		t.count = append(t.count, 0)
 		t.marks = append(t.marks, live)
@@ -64,6 +69,14 @@ func (t *table) place(row []value) int32 {
 		x.insert(t, id)
 	}
 	return id
+}
+
+// reserve makes room for n rows more.
+func (t *table) reserve(n int) {
+	t.data = slices.Grow(t.data, n*t.arity)
+	t.count = slices.Grow(t.count, n)
+	t.marks = slices.Grow(t.marks, n)
+	t.changed = slices.Grow(t.changed, n)
 }
 
 // add changes the number of a row's derivations.
@@ -78,6 +91,7 @@ func (t *table) add(id int32, n int32) {
 // settle ends the change of this table: rows with derivations are in the new state. added and
 // removed say what differs from the old one.
 func (t *table) settle() {
+	t.added = slices.Grow(t.added, len(t.changed))
 	for _, id := range t.changed {
 		m := t.marks[id] &^ touched
 		was, is := m&inOld != 0, t.count[id] > 0
