@@ -12,7 +12,7 @@ type count struct{ packets, bytes uint64 }
 // valid tells counts from what a switch shows of a counter that it does not keep, which is all ones
 // (OpenFlow 1.3.5 §7.3.5.2), and from what Open vSwitch shows for a while after it has taken more off a
 // counter than was on it: where megaflows overlap it may settle one by the count of another.
-func (a count) valid() bool { return int64(a.packets) >= 0 && int64(a.bytes) >= 0 }
+func (a count) valid() bool { return int64(a.packets) >= 0 && int64(a.bytes) >= 0 } // #nosec G115 -- the sign bit is what is asked for
 
 // shown is a counter as a switch shows it. age is that of the flow or meter: Open vSwitch keeps it
 // when it changes a flow's actions, and with it the counters.

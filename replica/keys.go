@@ -14,9 +14,9 @@ import (
 
 // The keys, beside those of package store. All but the secret go with a lease.
 const (
-	replicasPrefix = "/flowtap/v1/replicas/" // <name>: a Record
-	mastersPrefix  = "/flowtap/v1/masters/"  // <datapath id>: a mastership
-	secretKey      = "/flowtap/v1/cluster/secret"
+	replicasPrefix = "/flowtap/v1/replicas/"      // <name>: a Record
+	mastersPrefix  = "/flowtap/v1/masters/"       // <datapath id>: a mastership
+	secretKey      = "/flowtap/v1/cluster/secret" // #nosec G101 -- where the secret is, not the secret
 	// LeaderKey holds the leader's name. Its create revision is the leader's epoch.
 	LeaderKey = "/flowtap/v1/leader"
 )
@@ -54,7 +54,7 @@ type mastership struct {
 }
 
 // generation is the OpenFlow generation id (1.3.5 §6.3.6) of a mastership.
-func (m mastership) generation() uint64 { return m.Base + uint64(m.revision) }
+func (m mastership) generation() uint64 { return m.Base + uint64(m.revision) } // #nosec G115 -- revisions of etcd are positive
 
 func masterKey(d openflow.DPID) string { return mastersPrefix + d.String() }
 

@@ -25,7 +25,7 @@ import (
 // /relay are upgraded to connections of their own, /settled holds until the leader has carried a revision out,
 // what is under /api goes to the leader's REST interface as it is.
 const (
-	secretHeader   = "Flowtap-Peer"
+	secretHeader   = "Flowtap-Peer" // #nosec G101 -- a header's name
 	instanceHeader = "Flowtap-Instance"
 	fromHeader     = "Flowtap-Switch"
 	apiPrefix      = "/api"

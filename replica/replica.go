@@ -265,7 +265,8 @@ func (r *Replica) raise(w want) {
 			return err
 		}
 		next := mastership{Replica: w.Replica, Base: w.Base}
-		if now := uint64(got.Header.Revision); w.switchHas > w.Base+now {
+		now := uint64(got.Header.Revision) // #nosec G115 -- revisions of etcd are positive
+		if w.switchHas > w.Base+now {
 			next.Base = w.switchHas - now
 		}
 		lease := r.leaseNow()

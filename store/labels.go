@@ -153,7 +153,7 @@ func (s *Store) ensureLabels(ctx context.Context, from numberRange, keys []strin
 func (s *Store) freeLabels(ctx context.Context, from numberRange, next uint64, n int) ([]uint32, uint64, error) {
 	fresh := make([]uint32, 0, n)
 	for ; len(fresh) < n && next <= from.most; next++ {
-		fresh = append(fresh, uint32(next))
+		fresh = append(fresh, uint32(next)) // #nosec G115 -- labels have 24 bits
 	}
 	if len(fresh) == n {
 		return fresh, next, nil
@@ -176,7 +176,7 @@ func (s *Store) freeLabels(ctx context.Context, from numberRange, next uint64, n
 	for _, v := range fresh {
 		used[v] = true
 	}
-	for v := uint32(from.least); v <= uint32(from.most) && len(fresh) < n; v++ {
+	for v := uint32(from.least); v <= uint32(from.most) && len(fresh) < n; v++ { // #nosec G115 -- labels have 24 bits
 		if !used[v] {
 			fresh = append(fresh, v)
 		}

@@ -13,7 +13,7 @@ import (
 // the file's last descriptor, so a killed process leaves none behind.
 func lockDir(dir string) (*os.File, error) {
 	path := filepath.Join(dir, "lock")
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) // #nosec G304 -- in the data directory that the command line names
 	if err != nil {
 		return nil, err
 	}
@@ -22,7 +22,7 @@ func lockDir(dir string) (*os.File, error) {
 		if !errors.Is(err, syscall.EWOULDBLOCK) {
 			return nil, fmt.Errorf("lock %s: %w", path, err)
 		}
-		owner, _ := os.ReadFile(path)
+		owner, _ := os.ReadFile(path) // #nosec G304 -- in the data directory that the command line names
 		if pid := strings.TrimSpace(string(owner)); pid != "" {
 			return nil, fmt.Errorf("in use by process %s: stop it or choose another data directory", pid)
 		}

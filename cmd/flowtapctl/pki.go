@@ -148,7 +148,7 @@ func readAuthority(dir string) (*pki.Authority, error) {
 	var b [2][]byte
 	for i, name := range [2]string{certFile(dir, caName), keyFile(dir, caName)} {
 		var err error
-		if b[i], err = os.ReadFile(name); errors.Is(err, fs.ErrNotExist) {
+		if b[i], err = os.ReadFile(name); errors.Is(err, fs.ErrNotExist) { // #nosec G304 -- in the directory that the command line names
 			return nil, fmt.Errorf("there is no %s: make an authority with flowtapctl pki init, or name its directory with --dir", name)
 		} else if err != nil {
 			return nil, err

@@ -75,7 +75,7 @@ func newConn(nc net.Conn, c Config) *Conn {
 	if c.Relayed {
 		conn.x.least, conn.x.most = relayed, math.MaxUint32
 	}
-	conn.bundles.Store(rand.Uint32())
+	conn.bundles.Store(rand.Uint32()) // #nosec G404 -- a first number, no secret
 	conn.log.Store(c.Logger.With("switch", addrString(nc)))
 	return conn
 }

@@ -70,7 +70,7 @@ func (o *OVS) Pcap(n int) string { return o.Path(fmt.Sprintf("p%d.pcap", n)) }
 
 func program(name string) string {
 	for _, dir := range []string{"/usr/sbin", "/usr/bin"} { // not everybody's PATH has sbin
-		if p := filepath.Join(dir, name); exec.Command(p, "--version").Run() == nil {
+		if p := filepath.Join(dir, name); exec.Command(p, "--version").Run() == nil { // #nosec G204 -- tests only: the programs of Open vSwitch
 			return p
 		}
 	}
@@ -79,7 +79,7 @@ func program(name string) string {
 
 // Command is one of Open vSwitch's programs, not started yet, with dir for all of its directories.
 func Command(dir, name string, args ...string) *exec.Cmd {
-	c := exec.Command(program(name), args...)
+	c := exec.Command(program(name), args...) // #nosec G204 -- tests only: the programs of Open vSwitch
 	c.Env = append(os.Environ(), "OVS_RUNDIR="+dir, "OVS_LOGDIR="+dir, "OVS_DBDIR="+dir, "OVS_SYSCONFDIR="+dir)
 	return c
 }
