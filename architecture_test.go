@@ -23,13 +23,14 @@ var mayImport = map[string][]string{
 	"openflow/ofconn":  {"fairlisten", "seldom", "openflow"},
 	"openflow/ofsim":   {"openflow", "openflow/flowset"},
 	"topology":         {"openflow"},
+	"access":           {"topology"},
 	"flowtap":          {"openflow", "topology"},
 	"flowtap/pipeline": {"openflow", "openflow/flowset", "topology", "flowtap"},
 	"flowtap/trace":    {"openflow", "openflow/flowset", "openflow/ofsim", "topology", "flowtap", "flowtap/pipeline"},
-	"store":            {"openflow", "topology", "flowtap"},
+	"store":            {"access", "openflow", "topology", "flowtap"},
 	"controller":       {"openflow", "openflow/flowset", "openflow/ofconn", "openflow/ofsim", "topology", "flowtap", "flowtap/pipeline", "flowtap/trace", "store"},
 	"replica":          {"fairlisten", "openflow", "openflow/ofconn"},
-	"northbound":       {"fairlisten", "openflow", "topology", "flowtap", "flowtap/trace", "store"},
+	"northbound":       {"access", "fairlisten", "openflow", "topology", "flowtap", "flowtap/trace", "store"},
 	"tlsfiles":         {},
 	"seldom":           {},
 	"gate":             {"fairlisten", "seldom", "tlsfiles", "openflow", "openflow/ofconn", "store"},
@@ -52,7 +53,7 @@ var mayImport = map[string][]string{
 var testHelpers = []string{"openflow/ofsim/ovstest", "openflow/ofsim/simswitch"}
 
 // pure packages, and all under flowtap/, are functions from values to values: no context, clock, logger, goroutine or I/O.
-var pure = []string{"openflow", "openflow/flowset", "openflow/ofsim", "topology", "flowtap"}
+var pure = []string{"openflow", "openflow/flowset", "openflow/ofsim", "topology", "access", "flowtap"}
 
 var impureImports = []string{"context", "log", "log/slog", "os", "os/exec", "net/http", "sync", "sync/atomic", "io/fs", "math/rand", "math/rand/v2"}
 

@@ -58,17 +58,19 @@ func TestReadmeFirstTap(t *testing.T) {
 	var last string
 	for _, line := range lines[1:] {
 		sh := exec.CommandContext(ctx, "sh", "-c", strings.ReplaceAll(line, "bin/flowtapctl", filepath.Join(bin, "flowtapctl")))
-		sh.Env = append(os.Environ(), "FLOWTAP_SERVER=http://"+httpAddr)
+		sh.Dir = daemon.Dir // with the first token in flowtap-data
+		sh.Env = append(os.Environ(), "FLOWTAP_TOKEN=", "FLOWTAP_SERVER=http://"+httpAddr)
 		out, err := sh.CombinedOutput()
 		require.NoError(t, err, "%s: %s", line, out)
 		last = string(out)
 	}
 	require.Contains(t, last, "t1")
 	if !strings.Contains(last, promised[1]) { // the controller may not have looked at the tap yet
-		sh := exec.CommandContext(ctx, filepath.Join(bin, "flowtapctl"), "--server", "http://"+httpAddr, "wait", "tap", "t1", "--for", "pending", "--timeout", "10s")
+		token := filepath.Join(daemon.Dir, "flowtap-data", "admin-token")
+		sh := exec.CommandContext(ctx, filepath.Join(bin, "flowtapctl"), "--token-file", token, "--server", "http://"+httpAddr, "wait", "tap", "t1", "--for", "pending", "--timeout", "10s")
 		require.NoError(t, sh.Run())
 		require.Eventually(t, func() bool {
-			out, err := exec.CommandContext(ctx, filepath.Join(bin, "flowtapctl"), "--server", "http://"+httpAddr, "get", "taps").CombinedOutput()
+			out, err := exec.CommandContext(ctx, filepath.Join(bin, "flowtapctl"), "--token-file", token, "--server", "http://"+httpAddr, "get", "taps").CombinedOutput()
 			return err == nil && strings.Contains(string(out), promised[1])
 		}, 10*time.Second, 20*time.Millisecond, "get taps never said %q", promised[1])
 	}

@@ -23,3 +23,21 @@ func (m Match) String() string { return m.form().text() }
 
 // IsZero reports whether every frame has the flow.
 func (m Match) IsZero() bool { return m == Match{} }
+
+// InPort gives the port that the frames come from; empty is any.
+func (m Match) InPort() string {
+	for code := m.code; code != ""; {
+		var v fieldValue
+		if v, code = nextItem(code); v.tag == tagInPort {
+			return v.payload[1:]
+		}
+	}
+	return ""
+}
+
+// WithInPort gives the match with another name for the port that its frames come from.
+func (m Match) WithInPort(port string) Match {
+	f := m.form()
+	f.inPort = port
+	return f.match()
+}

@@ -62,7 +62,7 @@ func (t Tap) validEnds() error {
 	if t.Src == "" {
 		return tapErr("src", "is required: the id of the port to tap")
 	}
-	if err := topology.ValidID(t.Src); err != nil {
+	if err := topology.ValidRef(t.Src); err != nil {
 		return tapErr("src", "%s is not an id: %v", quote(t.Src), err)
 	}
 	switch {
@@ -77,7 +77,7 @@ func (t Tap) validEnds() error {
 	if t.DstPool != "" {
 		field, id = "dst_pool", t.DstPool
 	}
-	if err := topology.ValidID(id); err != nil {
+	if err := topology.ValidRef(id); err != nil {
 		return tapErr(field, "%s is not an id: %v", quote(id), err)
 	}
 	return nil

@@ -1,6 +1,7 @@
 package flowtap
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
@@ -129,8 +130,10 @@ func number(name, text string, most uint64) (uint64, error) {
 	return v, nil
 }
 
+// inPort takes what users write, and the id inside of a port of another project than default.
 func (p *parser) inPort(name, value string) error {
-	if err := topology.ValidID(value); err != nil {
+	project, own := topology.SplitID(value)
+	if err := cmp.Or(topology.ValidID(project), topology.ValidID(own)); err != nil {
 		return fieldErr(name, "is the id of a port: %v", err)
 	}
 	p.form.inPort = value

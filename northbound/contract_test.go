@@ -35,6 +35,7 @@ var samples = []sample{
 		`{"id":"x","src":"db","dst":"ids1","action":"forward","match":"udp"}`,
 		`{"id":"y","src":"db","dst":"web","action":"forward"}`, "dst",
 		`{"id":"y","src":"db","dst":"ids1","action":"forward"}`, ""},
+	{"projects", `{"id":"x"}`, `{"id":"x","quotas":{"ports":7}}`, `{"id":"y","quotas":{"ports":-1}}`, "quotas.ports", "", "full"},
 }
 
 func withID(body, id string) string { return strings.Replace(body, `"id":"x"`, `"id":"`+id+`"`, 1) }
@@ -47,6 +48,8 @@ func TestContractOfCollections(t *testing.T) {
 			w := newWorld(t, func(d *Deps) { d.Planner = plan })
 			w.cloud()
 			w.must(201, "POST", "/v1/taps", tapT1)
+			w.must(201, "POST", "/v1/projects", `{"id":"full"}`)
+			w.must(201, "POST", "/v1/networks", `{"id":"n","project":"full"}`)
 			all, one := "/v1/"+c.collection, "/v1/"+c.collection+"/x"
 
 			made := w.must(201, "POST", all, c.body)
@@ -94,7 +97,9 @@ func TestContractOfCollections(t *testing.T) {
 			w.must(200, "POST", all+"?dry_run=true", withID(c.body, "x"))
 			dry := w.must(200, "PUT", one+"?dry_run=true", c.changed)
 			require.Equal(t, true, dry.at("dry_run"))
-			require.Equal(t, Change{OpReplace, c.collection, "x", plan.last.Spec}, plan.last)
+			if c.collection != "projects" { // which are nothing to switches
+				require.Equal(t, Change{OpReplace, c.collection, "x", plan.last.Spec}, plan.last)
+			}
 			w.must(412, "PUT", one+"?dry_run=true", c.changed, "If-Match", `"1"`)
 			w.must(200, "DELETE", one+"?dry_run=true", "")
 			w.must(404, "DELETE", all+"/nothing?dry_run=true", "")
@@ -146,6 +151,11 @@ func TestStoreGone(t *testing.T) {
 			require.Equal(t, "1", a.header.Get("Retry-After"))
 		}
 	}
+	w.must(503, "GET", "/v1/tokens", "")
+	w.must(503, "POST", "/v1/tokens", `{"name":"x","role":"reader"}`)
+	w.must(503, "GET", "/v1/tokens/x", "")
+	w.must(503, "DELETE", "/v1/tokens/x", "")
+	w.must(503, "GET", "/v1/audit", "")
 	w.must(503, "GET", "/readyz", "")
 	w.must(200, "GET", "/healthz", "")
 }

@@ -17,7 +17,8 @@ var serverFields = []string{"id", "revision", "created_at", "updated_at", "statu
 
 // decode reads a body into a complete and valid spec. pathID is the id in the path, or "" on POST,
 // where the body's id counts and a missing one is made up.
-func (res *resource[S, T]) decode(body []byte, pathID string) (id string, spec S, err error) {
+// The names in it are as the user wrote them. old is nil on POST.
+func (res *resource[S, T]) decode(sc *scope, body []byte, pathID string, old *S) (id string, spec S, err error) {
 	members, err := scanObject(body)
 	if err != nil {
 		return "", spec, err
@@ -25,14 +26,39 @@ func (res *resource[S, T]) decode(body []byte, pathID string) (id string, spec S
 	if id, err = objectID(members, pathID); err != nil {
 		return "", spec, err
 	}
+	if res.owned {
+		if members, err = sc.takeProject(members); err != nil {
+			return "", spec, err
+		}
+	}
 	members = slices.DeleteFunc(members, func(m member) bool { return slices.Contains(serverFields, m.name) })
 	if err := json.Unmarshal(joinMembers(members), &spec); err != nil {
 		return "", spec, decodeProblem(err, structFields(reflect.TypeFor[S]()))
 	}
-	if err := res.complete(id, &spec); err != nil {
+	if err := res.complete(sc, id, &spec, old); err != nil {
 		return "", spec, err
 	}
 	return id, spec, nil
+}
+
+// takeProject takes the project of an object from its members. Without one it is the request's.
+func (sc *scope) takeProject(members []member) ([]member, error) {
+	i := slices.IndexFunc(members, func(m member) bool { return m.name == "project" })
+	if i >= 0 && string(members[i].value) != "null" {
+		var project string
+		if err := json.Unmarshal(members[i].value, &project); err != nil {
+			return nil, invalid("project", "must be a string")
+		}
+		if err := sc.choose(project); err != nil {
+			return nil, err
+		}
+	} else if sc.hidden {
+		return nil, noProject(sc.project)
+	}
+	if i >= 0 {
+		members = slices.Delete(members, i, i+1)
+	}
+	return members, nil
 }
 
 // decodeProblem is 400 for a field that does not exist and 422 for a value that cannot be. All

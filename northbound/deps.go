@@ -25,6 +25,13 @@ type Deps struct {
 	// Ready says why the server as a whole is not ready, for example that the OpenFlow listener is
 	// not up. The store is asked as well, so nil is ready when the store is.
 	Ready func(context.Context) error
+	// Insecure takes everybody for the provider, without a login.
+	Insecure bool
+	// Forwarded reports whether a request came from another replica, which let it in. Nil: none does.
+	Forwarded func(context.Context) bool
+	// AuditRetention and AuditMax bound the audit log, by age and by number. Zero is 90 days and 100,000.
+	AuditRetention time.Duration
+	AuditMax       int
 	// Planner answers ?dry_run=true; nil answers 503.
 	Planner Planner
 	// Settled returns nil when the controller has carried out everything up to a store revision on
@@ -139,6 +146,12 @@ func (d *Deps) validate() error {
 	}
 	if d.StoreTimeout == 0 {
 		d.StoreTimeout = 15 * time.Second
+	}
+	if d.AuditRetention == 0 {
+		d.AuditRetention = 90 * 24 * time.Hour
+	}
+	if d.AuditMax == 0 {
+		d.AuditMax = 100_000
 	}
 	if d.Final == nil {
 		d.Final = finalReason

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/flowtap/flowtap/store"
+	"github.com/flowtap/flowtap/topology"
 )
 
 // dryRunAnswer is the answer to ?dry_run=true. Object is what would be stored (revision and times
@@ -23,17 +24,19 @@ type dryRunAnswer struct {
 // plan answers a dry run whose spec is valid by itself. rev is If-Match, zero for none. When the
 // same object is there already, nothing would change.
 func (res *resource[S, T]) plan(ctx context.Context, w http.ResponseWriter, c Change, rev int64) error {
+	sc := scopeOf(ctx)
 	obj, same, err := res.preview(ctx, c, rev)
 	if err != nil {
-		return res.named(err, c.ID)
+		_, own := topology.SplitID(c.ID)
+		return res.named(err, own)
 	}
 	answer := dryRunAnswer{DryRun: true, Op: c.Op, Switches: []SwitchChange{}}
 	if obj != nil {
-		if answer.Object, err = res.render(obj); err != nil {
+		if answer.Object, err = res.render(res.projectOf(obj), res.view(sc, obj)); err != nil {
 			return err
 		}
 	}
-	if same {
+	if same || res.unplanned || !sc.principal.Provider { // switches are the provider's
 		return writeJSON(w, http.StatusOK, answer)
 	}
 	if res.server.deps.Planner == nil {
@@ -83,6 +86,11 @@ func (res *resource[S, T]) preview(ctx context.Context, c Change, rev int64) (ob
 		return nil, false, &store.ExistsError{Collection: c.Collection, ID: c.ID}
 	case rev != 0 && rev != old.Revision:
 		return nil, false, &store.RevisionError{Want: rev, Have: old.Revision}
+	}
+	if old == nil && res.owned {
+		if err := res.server.roomFor(ctx, res.name, topology.ProjectOf(c.ID)); err != nil {
+			return nil, false, err
+		}
 	}
 	return obj, same, res.rehearse(ctx, c)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
+	"github.com/flowtap/flowtap/access"
 	"github.com/flowtap/flowtap/flowtap"
 	"github.com/flowtap/flowtap/store"
 	"github.com/flowtap/flowtap/topology"
@@ -37,7 +38,7 @@ func newWorld(t testing.TB, change ...func(*Deps)) *world {
 	t.Helper()
 	st, err := store.Open(context.Background(), store.Config{DataDir: t.TempDir()})
 	require.NoError(t, err)
-	deps := Deps{Store: st, Logger: slog.New(slog.NewTextHandler(testLog{t}, nil)), Registry: prometheus.NewRegistry(), Heartbeat: 20 * time.Millisecond}
+	deps := Deps{Store: st, Insecure: true, Logger: slog.New(slog.NewTextHandler(testLog{t}, nil)), Registry: prometheus.NewRegistry(), Heartbeat: 20 * time.Millisecond}
 	for _, f := range change {
 		f(&deps)
 	}
@@ -98,7 +99,7 @@ func (w *world) do(method, path, body string, header ...string) answered {
 	b, err := io.ReadAll(resp.Body)
 	require.NoError(w.t, err)
 	a := answered{status: resp.StatusCode, header: resp.Header, raw: string(b)}
-	if len(bytes.TrimSpace(b)) > 0 && strings.Contains(resp.Header.Get("Content-Type"), "json") {
+	if len(bytes.TrimSpace(b)) > 0 && strings.Contains(resp.Header.Get("Content-Type"), "json") && resp.Header.Get("Content-Type") != mediaLines {
 		require.NoError(w.t, json.Unmarshal(b, &a.body), "%s", b)
 	}
 	return a
@@ -189,6 +190,11 @@ func (c *controller) settled(ctx context.Context, revision int64) error {
 type testLog struct{ testing.TB }
 
 func (l testLog) Write(b []byte) (int, error) {
-	l.Log(strings.TrimSpace(string(b)))
+	if _, fuzzing := l.TB.(*testing.F); !fuzzing { // which may not log while its function runs
+		l.Log(strings.TrimSpace(string(b)))
+	}
 	return len(b), nil
 }
+
+// providers is the scope of a provider, in the project default.
+var providers = &scope{principal: access.Principal{Provider: true}, project: topology.DefaultProject}

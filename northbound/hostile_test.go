@@ -17,7 +17,7 @@ import (
 
 // listening serves the world's store on a listener, as flowtapd does.
 func listening(t *testing.T, w *world, change ...func(*Deps)) string {
-	deps := Deps{Store: w.store, Logger: slog.New(slog.DiscardHandler)}
+	deps := Deps{Store: w.store, Insecure: true, Logger: slog.New(slog.DiscardHandler)}
 	for _, f := range change {
 		f(&deps)
 	}

@@ -34,6 +34,7 @@ func (s *Server) byLeader(handle handler) handler {
 			Rewrite: func(p *httputil.ProxyRequest) {
 				p.SetURL(there.URL)
 				p.SetXForwarded()
+				passOn(p.Out, scopeOf(r.Context()))
 			},
 			ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) { failed = err },
 		}

@@ -3,12 +3,14 @@ package northbound
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"reflect"
 	"slices"
 	"strings"
 
 	"github.com/flowtap/flowtap/store"
+	"github.com/flowtap/flowtap/topology"
 )
 
 // listPage is the answer to a list. Next is empty on the last page.
@@ -35,15 +37,28 @@ func (res *resource[S, T]) list(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	offers := false
+	if res.offer != nil {
+		if offers, err = q.bool("shared"); err != nil {
+			return err
+		}
+	}
 	f, err := res.filters(q)
 	if err != nil {
 		return err
+	}
+	sc := scopeOf(r.Context())
+	if err := res.projectThere(r.Context(), sc); err != nil {
+		return err
+	}
+	if watch && offers {
+		return badRequest("watch", "what is shared can be listed, not watched")
 	}
 	if watch {
 		if limit != 0 || after != "" {
 			return badRequest("watch", "a watch has no pages: leave out limit and page")
 		}
-		return res.watch(w, r, f)
+		return res.watch(w, r, sc, f)
 	}
 	if res.special != nil {
 		if items, ok := res.special(f); ok {
@@ -52,22 +67,28 @@ func (res *resource[S, T]) list(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), res.server.deps.StoreTimeout)
 	defer cancel()
+	if err := res.ready(ctx); err != nil {
+		return err
+	}
 	objs, _, err := res.objects.List(ctx)
 	if err != nil {
 		return err
 	}
-	slices.SortFunc(objs, func(a, b *store.Object[S, T]) int { return strings.Compare(a.ID, b.ID) })
 	page := listPage{Items: []json.RawMessage{}}
 	last := ""
 	for _, o := range objs {
-		if o.ID <= after || !res.matches(f, o) {
+		if o.ID <= after {
+			continue
+		}
+		v := res.listed(sc, o, offers)
+		if v == nil || !res.matches(f, v) {
 			continue
 		}
 		if limit > 0 && len(page.Items) == limit {
 			page.Next = pageToken(last)
 			break
 		}
-		b, err := res.render(o)
+		b, err := res.render(res.projectOf(o), v)
 		if err != nil {
 			return err
 		}
@@ -75,6 +96,37 @@ func (res *resource[S, T]) list(w http.ResponseWriter, r *http.Request) error {
 		last = o.ID
 	}
 	return writeJSON(w, http.StatusOK, page)
+}
+
+// listed gives an object as it is in a list; nil: it is not.
+func (res *resource[S, T]) listed(sc *scope, o *store.Object[S, T], offers bool) *store.Object[S, T] {
+	switch {
+	case offers:
+		return res.offeredTo(sc, o, sc.names())
+	case res.owned && sc.project != "" && res.projectOf(o) != sc.project:
+		return nil
+	}
+	return res.view(sc, o)
+}
+
+// projectThere says that the project of a list is not there, or not the principal's.
+func (res *resource[S, T]) projectThere(ctx context.Context, sc *scope) error {
+	missing := problem(http.StatusNotFound, "project", "there is no project %q", clip(sc.project))
+	switch {
+	case !res.owned || sc.project == "" || sc.project == topology.DefaultProject && !sc.hidden:
+		return nil
+	case sc.hidden:
+		return missing
+	case !sc.principal.Provider:
+		return nil // a project with tokens is there
+	}
+	ctx, cancel := context.WithTimeout(ctx, res.server.deps.StoreTimeout)
+	defer cancel()
+	_, err := res.server.deps.Store.Projects().Get(ctx, sc.project)
+	if errors.Is(err, store.ErrNotFound) {
+		return missing
+	}
+	return err
 }
 
 // filters are the fields that a list is filtered by and the values that each may have.
@@ -150,7 +202,7 @@ func (res *resource[S, T]) fieldText(o *store.Object[S, T], name string) (texts 
 	if !ok || o == nil {
 		return nil, ok
 	}
-	return valueTexts(reflect.ValueOf(res.observed(o)).FieldByIndex(f.index)), true
+	return valueTexts(reflect.ValueOf(o.Status).FieldByIndex(f.index)), true
 }
 
 func valueTexts(v reflect.Value) []string {

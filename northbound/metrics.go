@@ -16,6 +16,7 @@ type metrics struct {
 	requests *prometheus.CounterVec   // by route, method, code
 	duration *prometheus.HistogramVec // by route, method; seconds; without watches
 	watchers prometheus.Gauge
+	refused  *prometheus.CounterVec // by reason
 }
 
 // newMetrics registers with reg and panics when reg holds them already: two servers must not
@@ -35,8 +36,12 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "flowtap_http_watchers",
 			Help: "Streams of ?watch=true that are open.",
 		}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "flowtap_http_refused_total",
+			Help: "Requests refused before any object was looked at: none (no login), unknown, expired, limited (too many failed logins), role.",
+		}, []string{"reason"}),
 	}
-	reg.MustRegister(m.requests, m.duration, m.watchers)
+	reg.MustRegister(m.requests, m.duration, m.watchers, m.refused)
 	return m
 }
 

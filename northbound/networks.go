@@ -11,7 +11,8 @@ func (s *Server) networks() *resource[topology.Network, topology.NetworkStatus] 
 	return &resource[topology.Network, topology.NetworkStatus]{
 		server: s, name: store.CollectionNetworks, singular: "network", objects: s.deps.Store.Networks(),
 		used:     true,
-		complete: func(_ string, n *topology.Network) error { return n.Validate() },
+		complete: func(_ *scope, _ string, n, _ *topology.Network) error { return n.Validate() },
+		owned:    true, status: networkStatus,
 		observed: func(o *store.Network) topology.NetworkStatus { return o.Status },
 		rehearse: func(ctx context.Context, c Change) error {
 			if c.Op != OpDelete {

@@ -15,7 +15,7 @@ func (s *Server) nodes() *resource[topology.Node, topology.NodeStatus] {
 	res := &resource[topology.Node, topology.NodeStatus]{
 		server: s, name: store.CollectionNodes, singular: "node", objects: s.deps.Store.Nodes(),
 		claims:   true,
-		complete: func(_ string, n *topology.Node) error { return n.Validate() },
+		complete: func(_ *scope, _ string, n, _ *topology.Node) error { return n.Validate() },
 		observed: func(o *store.Node) topology.NodeStatus {
 			st := o.Status
 			if st.State == "" {

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/flowtap/flowtap/access"
 )
 
 // doc is a JSON object of the OpenAPI document.
@@ -31,8 +33,11 @@ func (s *Server) document() doc {
 			"title": "FlowTap", "version": "1",
 			"description": "Contracts that deliver a port's traffic to a monitor. Errors are RFC 9457 problem documents.",
 		},
-		"paths":      paths,
-		"components": doc{"schemas": schemas()},
+		"paths": paths,
+		"components": doc{"schemas": schemas(), "securitySchemes": doc{
+			"token":       doc{"type": "http", "scheme": "bearer"},
+			"certificate": doc{"type": "http", "scheme": "mutual", "description": "A client certificate (TLS), in place of a token."},
+		}},
 	}
 }
 
@@ -51,6 +56,12 @@ func (rt route) operation() doc {
 	op := doc{"summary": rt.summary, "operationId": operationID(rt), "responses": answers}
 	if len(params) > 0 {
 		op["parameters"] = params
+	}
+	if rt.rule.Least == access.Nobody {
+		op["security"] = []doc{}
+	} else {
+		op["security"] = []doc{{"token": []string{}}, {"certificate": []string{}}}
+		op["x-role"] = string(rt.rule.Least)
 	}
 	if rt.body != "" {
 		op["requestBody"] = doc{"required": true, "content": doc{mediaJSON: doc{"schema": schemaRef(rt.body + "Wanted")}}}
@@ -73,15 +84,22 @@ func (a answer) document(status int) doc {
 	case status == http.StatusNoContent:
 	case status >= 400:
 		d["content"] = doc{ProblemType: doc{"schema": schemaRef("Problem")}}
-		if status == http.StatusServiceUnavailable {
+		switch status {
+		case http.StatusServiceUnavailable, http.StatusTooManyRequests:
 			d["headers"] = doc{"Retry-After": doc{"description": "Seconds.", "schema": doc{"type": "integer"}}}
+		case http.StatusUnauthorized:
+			d["headers"] = doc{"WWW-Authenticate": doc{"description": "Bearer.", "schema": doc{"type": "string"}}}
 		}
 	case a.schema == "":
 		d["content"] = doc{a.media: doc{"schema": doc{"type": "string"}}}
 	default:
 		content := doc{a.media: doc{"schema": schemaRef(a.schema)}}
 		if strings.HasSuffix(a.schema, "List") {
-			content[mediaEvents] = doc{"schema": doc{"type": "string"}}
+			media := mediaEvents
+			if a.schema == "AuditList" {
+				media = mediaLines
+			}
+			content[media] = doc{"schema": doc{"type": "string"}}
 		}
 		d["content"] = content
 	}
@@ -98,6 +116,11 @@ var parameterDocs = map[string]doc{
 	"dry_run":  {"description": "Validate, answer what would change on each switch, change nothing.", "schema": doc{"type": "boolean"}},
 	"wait":     {"description": "Hold the answer until the change is on every switch concerned, at most so many seconds.", "schema": doc{"type": "number", "minimum": 0, "maximum": maxWait.Seconds()}},
 	"fresh":    {"description": "Read the counters from the switches first.", "schema": doc{"type": "boolean"}},
+	"project":  {"description": "The project that is meant, and that names in the request are of; by default the principal's only one, else default. A provider may say * to read all.", "schema": doc{"type": "string"}},
+	"shared":   {"description": "Instead what other projects share with this one.", "schema": doc{"type": "boolean"}},
+	"since":    {"description": "Only changes from this time on.", "schema": doc{"type": "string", "format": "date-time"}},
+	"until":    {"description": "Only changes before this time.", "schema": doc{"type": "string", "format": "date-time"}},
+	"newest":   {"description": "The newest first.", "schema": doc{"type": "boolean"}},
 	"If-Match": {"description": "The revision, quoted, that the change is meant for.", "schema": doc{"type": "string"}},
 }
 

@@ -14,7 +14,18 @@ func (s *Server) pools() *resource[topology.Pool, topology.PoolStatus] {
 	return &resource[topology.Pool, topology.PoolStatus]{
 		server: s, name: store.CollectionPools, singular: "pool", objects: st.Pools(),
 		used: true, claims: true,
-		complete: func(_ string, p *topology.Pool) error { return p.Validate() },
+		complete: func(sc *scope, _ string, p, old *topology.Pool) error {
+			var was topology.Shared
+			if old != nil {
+				was = old.SharedWith
+			}
+			if err := sc.sharing(&p.SharedWith, was); err != nil {
+				return err
+			}
+			return p.Validate()
+		},
+		owned: true, names: poolNames, status: poolStatus, offer: offerPool,
+		shared:   func(p *topology.Pool) topology.Shared { return p.SharedWith },
 		observed: func(o *store.Pool) topology.PoolStatus { return o.Status },
 		check: func(ctx context.Context, id string, p topology.Pool, old *topology.Pool) ([]store.WriteOption, error) {
 			for i, m := range p.Members {
@@ -26,10 +37,17 @@ func (s *Server) pools() *resource[topology.Pool, topology.PoolStatus] {
 					return nil, invalid(topology.MemberField(i), `port %q is a %s, not a monitor: a pool is of ports of kind "monitor"`, m.Port, port.Spec.Kind)
 				}
 			}
+			if err := s.sharedExist(ctx, p.SharedWith); err != nil {
+				return nil, err
+			}
 			if old == nil && p.Mode == topology.PoolSpread {
 				return nil, nil // nobody uses it
 			}
-			return nil, s.checkRedirects(ctx, id, p)
+			var opts []store.WriteOption
+			if old != nil {
+				opts = unshared(store.CollectionPools, id, p.SharedWith, old.SharedWith)
+			}
+			return opts, s.checkRedirects(ctx, id, p)
 		},
 		rehearse: func(ctx context.Context, c Change) error {
 			if c.Op != OpDelete {

@@ -2,7 +2,12 @@ package northbound
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base32"
 	"errors"
+	"regexp"
+	"slices"
+	"strings"
 
 	"github.com/flowtap/flowtap/store"
 	"github.com/flowtap/flowtap/topology"
@@ -13,10 +18,9 @@ func (s *Server) ports() *resource[topology.Port, topology.PortStatus] {
 	res := &resource[topology.Port, topology.PortStatus]{
 		server: s, name: store.CollectionPorts, singular: "port", objects: st.Ports(),
 		used: true, claims: true,
-		complete: func(id string, p *topology.Port) error {
-			*p = p.WithDefaults(id)
-			return p.Validate()
-		},
+		complete: completePort,
+		owned:    true, names: portNames, status: portStatus, offer: offerPort,
+		shared: func(p *topology.Port) topology.Shared { return p.SharedWith },
 		observed: func(o *store.Port) topology.PortStatus {
 			out := o.Status
 			if out.State == "" {
@@ -27,6 +31,13 @@ func (s *Server) ports() *resource[topology.Port, topology.PortStatus] {
 		check: func(ctx context.Context, id string, p topology.Port, old *topology.Port) ([]store.WriteOption, error) {
 			if err := checkReturnPort(ctx, st, p); err != nil {
 				return nil, err
+			}
+			if err := s.sharedExist(ctx, p.SharedWith); err != nil {
+				return nil, err
+			}
+			var opts []store.WriteOption
+			if old != nil {
+				opts = unshared(store.CollectionPorts, id, p.SharedWith, old.SharedWith)
 			}
 			if old != nil && (old.Kind == topology.KindMonitor) != (p.Kind == topology.KindMonitor) {
 				users, err := usersOf(ctx, st, id)
@@ -40,9 +51,9 @@ func (s *Server) ports() *resource[topology.Port, topology.PortStatus] {
 				}
 			}
 			if old == nil || old.Network != p.Network || old.ReturnPort != p.ReturnPort || old.Tag != p.Tag {
-				return nil, s.checkRedirects(ctx, id, p)
+				return opts, s.checkRedirects(ctx, id, p)
 			}
-			return nil, nil
+			return opts, nil
 		},
 	}
 	res.rehearse = func(ctx context.Context, c Change) error {
@@ -95,4 +106,68 @@ func checkReturnPort(ctx context.Context, st *store.Store, p topology.Port) erro
 		err = invalid("return_port", `port %q is a %s: a monitor gives frames back by a port of kind "monitor"`, p.ReturnPort, r.Spec.Kind)
 	}
 	return err
+}
+
+// completePort fills in a port's defaults. In a project other than default the switch port that it is belongs to
+// the provider to say, so that nobody claims another's VM; and in any project with whom it is shared.
+func completePort(sc *scope, id string, p, old *topology.Port) error {
+	var was topology.Port
+	if old != nil {
+		was = *old
+	}
+	if err := sc.sharing(&p.SharedWith, was.SharedWith); err != nil {
+		return err
+	}
+	derived := interfaceOf(sc.project, id)
+	switch provider := sc.principal.Provider; {
+	case sc.project == topology.DefaultProject:
+		if !provider && derivedInterface.MatchString(p.Interface) && p.Interface != was.Interface {
+			return invalid("interface", "%q is kept for the ports of projects", p.Interface)
+		}
+	case provider && p.Interface == "", p.Interface == "" && old == nil:
+		p.Interface = derived
+	case provider:
+	case p.Interface == "":
+		p.Interface = was.Interface
+	case old == nil && p.Interface != derived, old != nil && p.Interface != was.Interface:
+		return invalid("interface", "is the provider's to say: leave it out")
+	}
+	*p = p.WithDefaults(id)
+	return p.Validate()
+}
+
+// interfaceOf is the switch port of a project's port where nobody says another: the hypervisor reads it.
+func interfaceOf(project, id string) string {
+	h := sha256.Sum256([]byte(project + "/" + id))
+	return "ft" + strings.ToLower(base32.StdEncoding.EncodeToString(h[:])[:13])
+}
+
+var derivedInterface = regexp.MustCompile(`^ft[a-z2-7]{13}$`)
+
+// sharing leaves with whom an object is shared to the provider. Others may leave it out, or send what they read.
+func (sc *scope) sharing(is *topology.Shared, was topology.Shared) error {
+	switch {
+	case sc.principal.Provider:
+	case *is == nil:
+		*is = was
+	case !slices.Equal(*is, was):
+		return invalid("shared_with", "is the provider's to say: leave it out")
+	}
+	if len(*is) == 0 {
+		*is = nil
+	}
+	return nil
+}
+
+// sharedExist says whether the projects that something is shared with are there.
+func (s *Server) sharedExist(ctx context.Context, with topology.Shared) error {
+	for _, p := range with {
+		if p == topology.Everyone || p == topology.DefaultProject {
+			continue
+		}
+		if _, err := s.deps.Store.Projects().Get(ctx, p); err != nil {
+			return orReference(err, "shared_with", store.CollectionProjects, p)
+		}
+	}
+	return nil
 }

@@ -28,7 +28,8 @@ type Problem struct {
 	// Users are the ids of the objects that refer to the one that was to be deleted or changed.
 	Users []string `json:"users,omitempty"`
 
-	retryAfter int // seconds; zero sends no Retry-After
+	retryAfter int  // seconds; zero sends no Retry-After
+	challenge  bool // say how to log in (RFC 9110 §11.6.1)
 }
 
 // ProblemType is the media type of a Problem.
@@ -95,6 +96,7 @@ func problemOf(err error) *Problem {
 		inUse     *store.InUseError
 		unique    *store.UniqueError
 		overlap   *store.OverlapError
+		quota     *store.QuotaError
 	)
 	switch {
 	case errors.As(err, &p):
@@ -109,6 +111,11 @@ func problemOf(err error) *Problem {
 		p := conflict(unique.Owner, "%s %s is taken by %q", unique.Field, unique.Value, unique.Owner)
 		p.Field = unique.Field
 		return p
+	case errors.As(err, &quota):
+		return invalid("project", "project %q may have %d %s, and has them: delete some, or ask the provider for more (quota %s)",
+			quota.Project, quota.Limit, quota.Collection, quota.Collection)
+	case errors.Is(err, store.ErrChanged):
+		return unavailable("what the change depends on changes all the time: repeat the request")
 	case errors.As(err, &overlap):
 		return overlapProblem(overlap, overlap.Witness.String())
 	case errors.As(err, &revision):
@@ -158,6 +165,9 @@ func (p *Problem) write(w http.ResponseWriter) {
 	w.Header().Set("Cache-Control", "no-store")
 	if p.retryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(p.retryAfter))
+	}
+	if p.challenge {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="flowtap"`)
 	}
 	w.WriteHeader(p.Status)
 	_, _ = w.Write(b.Bytes()) // a client that went away cannot be told

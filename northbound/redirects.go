@@ -1,6 +1,7 @@
 package northbound
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -75,6 +76,40 @@ type redirects struct {
 	taps  map[string]flowtap.Tap // those of action redirect
 	pools map[string]topology.Pool
 	ports map[string]topology.Port
+}
+
+// foreign reports whether a tap leads to another project's monitors.
+func foreign(t flowtap.Tap) bool {
+	return topology.ProjectOf(t.Src) != topology.ProjectOf(cmp.Or(t.Dst, t.DstPool))
+}
+
+// cannotRedirect says nothing of what else a shared monitor has.
+func cannotRedirect(field string) error {
+	return invalid(field, "takes no redirected frames of other projects: it needs tag vlan, a way back of its own, and no copies; ask whose it is")
+}
+
+// checkShared refuses to redirect to another project's monitor without tag vlan, which could serve one network alone:
+// whether somebody else has it is not for this project to find out.
+func (s *Server) checkShared(ctx context.Context, t flowtap.Tap) error {
+	if !foreign(t) {
+		return nil
+	}
+	monitors, field := []string{t.Dst}, "dst"
+	if t.DstPool != "" {
+		p, err := getPool(ctx, s.deps.Store, t.DstPool)
+		if err != nil {
+			return err
+		}
+		monitors, field = monitorsOf(t, map[string]topology.Pool{t.DstPool: p.Spec}), "dst_pool"
+	}
+	for _, m := range monitors {
+		if p, err := getPort(ctx, s.deps.Store, field, m); err != nil {
+			return err
+		} else if p.Spec.Tag != topology.TagVLAN {
+			return cannotRedirect(field)
+		}
+	}
+	return nil
 }
 
 // checkRedirects says whether what comes back from monitors can still be told apart when an object is
@@ -170,7 +205,9 @@ type broken struct {
 }
 
 func (b *broken) problem(field string, spec any) error {
-	if _, ok := spec.(flowtap.Tap); ok {
+	if t, ok := spec.(flowtap.Tap); ok && foreign(t) {
+		return cannotRedirect(field)
+	} else if ok {
 		return invalid(field, "%s", b.reason)
 	}
 	p := problem(http.StatusConflict, field, "%s", b.reason)

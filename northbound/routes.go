@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/flowtap/flowtap/access"
 	"github.com/flowtap/flowtap/topology"
 )
 
@@ -23,6 +24,9 @@ type route struct {
 	answers map[int]answer
 	handle  handler
 	leads   func(*http.Request) bool // whether only the leader of several replicas can answer; nil: never
+	// rule is who may use the route; without ruled nobody may.
+	rule  access.Rule
+	ruled bool
 }
 
 // answer is one status that a route answers with. Problems need no media type and schema.
@@ -49,6 +53,7 @@ func (s *Server) table() []route {
 			answers: map[int]answer{200: {mediaJSON, "Document"}}, handle: s.openapi},
 	}
 	rs = append(rs, collectionRoutes(s.nodes(), "Node")...)
+	rs = append(rs, collectionRoutes(s.projects(), "Project")...)
 	rs = append(rs, collectionRoutes(s.networks(), "Network")...)
 	rs = append(rs, collectionRoutes(s.ports(), "Port")...)
 	rs = append(rs, collectionRoutes(s.pools(), "Pool")...)
@@ -58,8 +63,13 @@ func (s *Server) table() []route {
 		answers: map[int]answer{200: {mediaJSON, "Trace"}, 400: {}, 404: {}, 413: {}, 415: {}, 422: {}, 503: {}}, handle: s.trace, leads: always},
 		route{method: http.MethodGet, path: "/v1/replicas", summary: "List the replicas of flowtapd.", params: noParameters,
 			answers: map[int]answer{200: {mediaJSON, "ReplicaList"}, 400: {}}, handle: s.replicas})
+	rs = append(rs, s.tokenRoutes()...)
+	rs = append(rs, s.auditRoute())
 	for _, name := range laterCollections {
 		rs = append(rs, laterRoutes(name)...)
+	}
+	for i := range rs {
+		rs[i].governed()
 	}
 	return rs
 }
@@ -82,10 +92,17 @@ func collectionRoutes[S, T any](res *resource[S, T], schema string) []route {
 	if res.used {
 		del[http.StatusConflict] = answer{}
 	}
+	list := map[int]answer{200: {mediaJSON, schema + "List"}, 400: {}, 503: {}}
+	if res.owned {
+		list[http.StatusNotFound] = answer{}
+	}
+	if res.offer != nil {
+		params = append(params, "shared")
+	}
 	return []route{
 		{method: http.MethodGet, path: all, summary: "List or watch " + res.name + ".",
 			params:  params,
-			answers: map[int]answer{200: {mediaJSON, schema + "List"}, 400: {}, 503: {}}, handle: res.list, leads: asksStrangers},
+			answers: list, handle: res.list, leads: asksStrangers},
 		{method: http.MethodPost, path: all, summary: "Create a " + res.singular + "; the same again answers 200.",
 			params: []string{"dry_run", "wait"}, body: schema,
 			answers: map[int]answer{200: either, 201: object, 400: {}, 409: {}, 413: {}, 415: {}, 422: {}, 503: {}}, handle: res.create, leads: asks("dry_run")},
@@ -107,6 +124,22 @@ func readParams(fresh bool) []string {
 		return []string{"fresh"}
 	}
 	return []string{}
+}
+
+// governed gives a route its rule, and what follows from it: its parameter and its refusals.
+func (rt *route) governed() {
+	rt.rule, rt.ruled = access.RuleOf(rt.method, rt.path)
+	if rt.rule.OfProject && !slices.Contains(rt.params, "project") {
+		rt.params = append(slices.Clone(rt.params), "project")
+	}
+	if rt.rule.Least == access.Nobody {
+		return
+	}
+	rt.answers[http.StatusUnauthorized] = answer{}
+	rt.answers[http.StatusTooManyRequests] = answer{}
+	if rt.rule.Least != access.Reader {
+		rt.answers[http.StatusForbidden] = answer{}
+	}
 }
 
 // laterRoutes answer for a collection that does not exist yet.

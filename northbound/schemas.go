@@ -44,6 +44,7 @@ func schemas() doc {
 		}, "id", "datapath_id", "revision", "created_at", "updated_at", "status"),
 	}
 	maps.Copy(d, traceSchemas())
+	maps.Copy(d, auditSchemas())
 	for name, c := range map[string]struct {
 		fields []field
 		status doc
@@ -51,9 +52,15 @@ func schemas() doc {
 		"Node":    {nodeFields(), nodeStatusSchema()},
 		"Network": {[]field{{name: "labels", schema: labelsSchema}}, closed(doc{"label": countSchema, "members": countSchema}, "members")},
 		"Port":    {portFields(), portStatusSchema()},
+		"Project": {projectFields(), closed(doc{})},
+		"Token":   {tokenFields(), closed(doc{})},
 		"Pool":    {poolFields(), closed(doc{"slices": doc{"type": "object", "additionalProperties": countSchema}})},
 		"Tap":     {tapFields(), tapStatusSchema()},
 	} {
+		switch name {
+		case "Network", "Port", "Pool", "Tap":
+			c.fields = append(c.fields, field{name: "project", out: true, schema: textSchema("Whose the object is; default where nobody says.")})
+		}
 		wanted, whole := objectSchemas(c.fields, c.status)
 		d[name+"Wanted"], d[name] = wanted, whole
 		d[name+"OrDryRun"] = doc{"oneOf": []doc{schemaRef(name), schemaRef("DryRun")}}
@@ -63,7 +70,7 @@ func schemas() doc {
 		}
 		d[name+"List"] = closed(doc{"items": listOf(item), "next": textSchema("The page to ask for next; empty on the last.")}, "items", "next")
 	}
-	return d
+	return withSecret(d)
 }
 
 func switchChangeSchema() doc {
@@ -112,6 +119,7 @@ func portFields() []field {
 		{name: "metadata", out: true, schema: metadataSchema, request: doc{"oneOf": []doc{textSchema("Hexadecimal with 0x, or decimal."), countSchema}}},
 		{name: "return_port", schema: textSchema("Where a two-armed monitor gives frames back; by default here.")},
 		{name: "tag", schema: textSchema("Whether frames to a monitor carry a VLAN a network; none by default.", "none", "vlan")},
+		sharedField,
 	}
 }
 
@@ -132,6 +140,7 @@ func poolFields() []field {
 		{name: "mode", in: true, out: true, schema: textSchema("copy: each member gets every frame; spread: each connection goes to one, by weight.", "copy", "spread")},
 		{name: "members", in: true, out: true, schema: listOf(member("port", "weight")), request: listOf(member("port"))},
 		{name: "labels", schema: labelsSchema},
+		sharedField,
 	}
 }
 

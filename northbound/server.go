@@ -28,9 +28,11 @@ const shutdownTimeout = 5 * time.Second
 type Server struct {
 	deps    Deps
 	metrics *metrics
-	hub     *hub
-	routes  []route
-	router  *mux.Router
+	// failures are the logins that failed.
+	failures failures
+	hub      *hub
+	routes   []route
+	router   *mux.Router
 
 	watchers watchers
 	stopOnce sync.Once
@@ -76,25 +78,29 @@ func (s *Server) endpoint(rt route) http.Handler {
 				rec.staleness = staleness
 			}
 		}
-		if rt.path != "unmatched" {
-			settle(w, r)
+		r, err := s.admit(w, r, rt)
+		if err == nil {
+			if rt.path != "unmatched" {
+				settle(w, r)
+			}
+			handle := rt.handle
+			if rt.leads != nil && rt.leads(r) {
+				handle = s.byLeader(rt.handle)
+			}
+			err = handle(w, r)
 		}
-		handle := rt.handle
-		if rt.leads != nil && rt.leads(r) {
-			handle = s.byLeader(rt.handle)
-		}
-		if err := handle(w, r); err != nil {
+		if err != nil {
 			s.fail(w, r, err)
 		}
 	})
 }
 
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
-	p := problemOf(err)
 	var overlap *store.OverlapError
 	if errors.As(err, &overlap) {
-		p = overlapProblem(overlap, s.spell(r.Context(), overlap.Witness))
+		err = overlapProblem(overlap, s.spell(r.Context(), overlap.Witness))
 	}
+	p := scopeOf(r.Context()).problem(err)
 	if p.Status == http.StatusInternalServerError {
 		s.deps.Logger.Error("request failed", "method", r.Method, "path", r.URL.Path, "err", err)
 	}
@@ -147,10 +153,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.router.ServeHTTP(rec, r)
 }
 
-// Run feeds the cache behind ?watch and ?wait until ctx ends, then ends all watches and waits.
+// Run feeds the cache behind ?watch and ?wait, and sweeps the audit log, until ctx ends, then ends all watches
+// and waits.
 // Call it once.
 func (s *Server) Run(ctx context.Context) {
 	defer s.stopOnce.Do(func() { close(s.stopping) })
+	var sweeping sync.WaitGroup
+	defer sweeping.Wait()
+	sweeping.Go(func() { s.sweep(ctx) })
 	s.hub.run(ctx, s.deps.Store)
 }
 

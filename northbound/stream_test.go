@@ -21,12 +21,15 @@ type watching struct {
 	beats  chan struct{}       // one for a comment; more are dropped
 }
 
-func (w *world) watch(t *testing.T, path string) *watching {
+func (w *world) watch(t *testing.T, path string, secret ...string) *watching {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)
 	req, err := http.NewRequestWithContext(ctx, "GET", w.http.URL+path, nil)
 	require.NoError(t, err)
+	for _, s := range secret {
+		req.Header.Set("Authorization", "Bearer "+s)
+	}
 	resp, err := w.http.Client().Do(req)
 	require.NoError(t, err)
 	t.Cleanup(func() { resp.Body.Close() })
@@ -147,7 +150,7 @@ func TestLaggingWatcherCatchesUp(t *testing.T) {
 	for i := range 3 {
 		w.must(201, "POST", "/v1/networks", fmt.Sprintf(`{"id":"n%d"}`, i))
 	}
-	view := newView(res, filters{})
+	view := newView(res, providers, filters{})
 	types := func() (out []string) {
 		changes, whole, _ := sub.take()
 		events, err := view.events(changes, whole)
@@ -232,7 +235,7 @@ func TestWaitIsBounded(t *testing.T) {
 func TestServeStops(t *testing.T) {
 	w := newWorld(t)
 	w.cloud()
-	s, err := New(Deps{Store: w.store, Logger: w.server.deps.Logger})
+	s, err := New(Deps{Store: w.store, Insecure: true, Logger: w.server.deps.Logger})
 	require.NoError(t, err)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

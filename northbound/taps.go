@@ -18,7 +18,8 @@ func (s *Server) taps() *resource[flowtap.Tap, flowtap.TapStatus] {
 	return &resource[flowtap.Tap, flowtap.TapStatus]{
 		server: s, name: store.CollectionTaps, singular: "tap", objects: st.Taps(),
 		claims:   true,
-		complete: func(_ string, t *flowtap.Tap) error { return t.Validate() },
+		complete: func(_ *scope, _ string, t, _ *flowtap.Tap) error { return t.Validate() },
+		owned:    true, names: tapNames, status: tapStatus,
 		observed: func(o *store.Tap) flowtap.TapStatus {
 			out := o.Status
 			if out.State == "" {
@@ -41,6 +42,9 @@ func (s *Server) taps() *resource[flowtap.Tap, flowtap.TapStatus] {
 				return nil, err
 			}
 			if t.Action == flowtap.Redirect {
+				if err := s.checkShared(ctx, t); err != nil {
+					return nil, err
+				}
 				if err := s.checkRedirect(ctx, id, t); err != nil {
 					return nil, err
 				}

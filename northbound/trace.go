@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"regexp"
 	"strings"
 
 	"github.com/flowtap/flowtap/flowtap"
@@ -36,10 +37,15 @@ func (s *Server) trace(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), s.deps.StoreTimeout)
 	defer cancel()
+	missing := problem(http.StatusNotFound, "port", "there is no port %q", clip(req.Port))
+	if topology.ValidRef(req.Port) != nil {
+		return missing
+	}
+	req.Port = topology.Absolute(topology.DefaultProject, req.Port)
 	_, err = s.deps.Store.Ports().Get(ctx, req.Port)
 	switch {
-	case errors.Is(err, store.ErrNotFound) || topology.ValidID(req.Port) != nil:
-		return problem(http.StatusNotFound, "port", "there is no port %q", clip(req.Port))
+	case errors.Is(err, store.ErrNotFound):
+		return missing
 	case err != nil:
 		return err
 	case s.deps.Trace == nil:
@@ -52,8 +58,13 @@ func (s *Server) trace(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return err
 	}
-	return writeJSON(w, http.StatusOK, t)
+	return writeJSON(w, http.StatusOK, json.RawMessage(relativeNames(mustJSON(t))))
 }
+
+// insideName is a member of a trace that has the inside id of an object of another project than default.
+var insideName = regexp.MustCompile(`"(port|monitor|tap|id|given_back_by)":"([a-z0-9][a-z0-9-]*):([a-z0-9][a-z0-9-]*)"`)
+
+func relativeNames(b []byte) []byte { return insideName.ReplaceAll(b, []byte(`"$1":"$2/$3"`)) }
 
 // noParameters are those of a route that has none; nil would let any pass.
 var noParameters = []string{}

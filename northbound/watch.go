@@ -33,7 +33,7 @@ const writeTimeout = 10 * time.Second
 
 // watch streams a collection as server-sent events (WHATWG HTML §9.2) until the client leaves or
 // the server stops. A reader that is too slow for every single change gets the newest versions.
-func (res *resource[S, T]) watch(w http.ResponseWriter, r *http.Request, f filters) error {
+func (res *resource[S, T]) watch(w http.ResponseWriter, r *http.Request, sc *scope, f filters) error {
 	s := res.server
 	source := sourceOf(r)
 	if err := s.takeWatcher(source); err != nil {
@@ -45,6 +45,8 @@ func (res *resource[S, T]) watch(w http.ResponseWriter, r *http.Request, f filte
 	}
 	sub := s.hub.subscribe(res.name, "")
 	defer sub.close()
+	logins := s.hub.subscribe(store.CollectionTokens, "")
+	defer logins.close()
 	if rec, ok := w.(*recorder); ok {
 		rec.stream = true
 	}
@@ -55,10 +57,14 @@ func (res *resource[S, T]) watch(w http.ResponseWriter, r *http.Request, f filte
 	h.Set("X-Accel-Buffering", "no") // a proxy must not hold events back
 	w.WriteHeader(http.StatusOK)
 
-	view := newView(res, f)
+	view := newView(res, sc, f)
 	heartbeat := time.NewTicker(s.deps.Heartbeat)
 	defer heartbeat.Stop()
 	for first := true; ; first = false {
+		// What is in the cache is newer than any revocation that has been acknowledged, or is not sent.
+		if logins.take(); !s.stillAllowed(sc) {
+			return nil
+		}
 		changes, whole, rev := sub.take()
 		events, err := view.events(changes, whole)
 		if err != nil {
@@ -75,7 +81,12 @@ func (res *resource[S, T]) watch(w http.ResponseWriter, r *http.Request, f filte
 			select {
 			case <-sub.wake:
 				waiting = false
+			case <-logins.wake:
+				waiting = false
 			case <-heartbeat.C:
+				if !s.stillAllowed(sc) { // it may have expired
+					return nil
+				}
 				if !out.comment("alive") {
 					return nil
 				}
@@ -177,12 +188,13 @@ func (s *Server) releaseWatcher(source string) {
 // watchView is what one watcher has been sent; it turns versions into events.
 type watchView[S, T any] struct {
 	res     *resource[S, T]
+	scope   *scope
 	filters filters
 	sent    map[string]*store.Object[S, T]
 }
 
-func newView[S, T any](res *resource[S, T], f filters) *watchView[S, T] {
-	return &watchView[S, T]{res: res, filters: f, sent: map[string]*store.Object[S, T]{}}
+func newView[S, T any](res *resource[S, T], sc *scope, f filters) *watchView[S, T] {
+	return &watchView[S, T]{res: res, scope: sc, filters: f, sent: map[string]*store.Object[S, T]{}}
 }
 
 func (v *watchView[S, T]) events(changes []change, whole bool) ([]watchEvent, error) {
@@ -202,7 +214,7 @@ func (v *watchView[S, T]) events(changes []change, whole bool) ([]watchEvent, er
 	for _, c := range changes {
 		old, was := v.sent[c.id]
 		now, is := c.object.(*store.Object[S, T])
-		is = is && v.res.matches(v.filters, now)
+		is = is && v.passes(now)
 		typ, show := "", now
 		switch {
 		case is && !was:
@@ -219,13 +231,19 @@ func (v *watchView[S, T]) events(changes []change, whole bool) ([]watchEvent, er
 		} else {
 			delete(v.sent, c.id)
 		}
-		b, err := v.res.render(show)
+		b, err := v.res.render(v.res.projectOf(show), v.res.view(v.scope, show))
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, watchEvent{typ, b})
 	}
 	return out, nil
+}
+
+// passes reports whether the watcher may see an object, and wants to.
+func (v *watchView[S, T]) passes(o *store.Object[S, T]) bool {
+	shown := v.res.listed(v.scope, o, false)
+	return shown != nil && v.res.matches(v.filters, shown)
 }
 
 // stream writes server-sent events.

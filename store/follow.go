@@ -20,7 +20,7 @@ type Event struct {
 	Collection, ID string
 	// StatusOnly says that what the user wants is as it was.
 	StatusOnly bool
-	// Object is a *Node, *Network, *Port, *Pool or *Tap with its latest status, or the uint32 of
+	// Object is a *Project, *Token, *Node, *Network, *Port, *Pool or *Tap with its latest status, or the uint32 of
 	// CollectionLabels. nil: deleted.
 	Object any
 }
@@ -135,6 +135,7 @@ func (m *mirror) take(f *follower) (Batch, bool) {
 }
 
 var rank = map[string]int{
+	CollectionProjects: -2, CollectionTokens: -1,
 	CollectionNodes: 0, CollectionNetworks: 1, CollectionPorts: 2, CollectionPools: 3, CollectionTaps: 4, CollectionLabels: 5,
 }
 

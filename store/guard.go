@@ -6,6 +6,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/flowtap/flowtap/access"
 	"github.com/flowtap/flowtap/flowtap"
 )
 
@@ -13,8 +14,11 @@ import (
 type WriteOption func(*writeOptions)
 
 type writeOptions struct {
-	check   func([]*Tap) error
-	overlap bool
+	check     func([]*Tap) error
+	overlap   bool
+	unchanged []unchanged
+	users     func([]User) error
+	record    *access.Record
 }
 
 func options(opts []WriteOption) (all writeOptions) {

@@ -17,6 +17,10 @@ import (
 //	/flowtap/v1/siblings/<src>                                 put by every change of the taps of a port
 //	/flowtap/v1/labels/<key>                                   a tunnel label, or for a key vlan/<network> a VLAN, decimal
 //	/flowtap/v1/counters/<name>                                next free number, decimal
+//	/flowtap/v1/audit/<time>-<request>                         one change by a user: access.Record
+//	/flowtap/v1/first-token                                    there has been a first token of a provider
+//
+// An id is that of topology.Qualify, so it has no slash.
 //
 // Those of package replica are beside them: replicas/, masters/, leader and cluster/.
 const (
@@ -29,11 +33,15 @@ const (
 	guardPrefix   = prefix + "siblings/"
 	labelsPrefix  = prefix + "labels/"
 	counterPrefix = prefix + "counters/"
+	auditPrefix   = prefix + "audit/"
+	firstTokenKey = prefix + "first-token"
 )
 
 // Collections by name, in the order in which a Reset batch lists them: what is referred to comes
 // before what refers to it.
 const (
+	CollectionProjects = "projects"
+	CollectionTokens   = "tokens"
 	CollectionNodes    = "nodes"
 	CollectionNetworks = "networks"
 	CollectionPorts    = "ports"

@@ -3,6 +3,7 @@ package store
 import (
 	"slices"
 
+	"github.com/flowtap/flowtap/access"
 	"github.com/flowtap/flowtap/flowtap"
 	"github.com/flowtap/flowtap/topology"
 )
@@ -16,6 +17,16 @@ type links struct {
 	src string
 	// dies are keys that are deleted with the object.
 	dies []string
+	// project is the one whose quota counts the object; empty is none.
+	project string
+}
+
+// in puts an object into its project.
+func (l links) in(project string) links {
+	if l.project = project; project != topology.DefaultProject && project != "" {
+		l.refs = append(l.refs, ref{"project", CollectionProjects, project})
+	}
+	return l
 }
 
 // ref is a field that names another object.
@@ -40,13 +51,13 @@ func nodeLinks(_ string, n *topology.Node) links {
 
 // networkLinks: a network's VLAN is free again when the network is gone.
 func networkLinks(id string, _ *topology.Network) links {
-	return links{dies: []string{labelKey(VLANKey(id))}}
+	return links{dies: []string{labelKey(VLANKey(id))}}.in(topology.ProjectOf(id))
 }
 
 // portLinks: a monitor is in no network, so its addresses are not held against anybody's. A monitor
 // is the return port of one other at most: what comes back by it would be two monitors' else.
 func portLinks(id string, p *topology.Port) links {
-	l := links{dies: []string{guardKey(id)}}
+	l := links{dies: []string{guardKey(id)}}.in(topology.ProjectOf(id))
 	if p.ReturnPort != "" {
 		l.refs = append(l.refs, ref{"return_port", CollectionPorts, p.ReturnPort})
 		l.uniques = append(l.uniques, returnPort(p.ReturnPort))
@@ -79,7 +90,8 @@ func returnPort(port string) unique {
 	return unique{"return_port", "port.return_port", port, port}
 }
 
-func poolLinks(_ string, p *topology.Pool) (l links) {
+func poolLinks(id string, p *topology.Pool) links {
+	l := links{}.in(topology.ProjectOf(id))
 	for i, m := range p.Members {
 		l.refs = append(l.refs, ref{topology.MemberField(i), CollectionPorts, m.Port})
 	}
@@ -87,8 +99,8 @@ func poolLinks(_ string, p *topology.Pool) (l links) {
 }
 
 // tapLinks: a tap towards a pool has no dst.
-func tapLinks(_ string, t *flowtap.Tap) links {
-	l := links{src: t.Src, refs: []ref{{"src", CollectionPorts, t.Src}}}
+func tapLinks(id string, t *flowtap.Tap) links {
+	l := links{src: t.Src, refs: []ref{{"src", CollectionPorts, t.Src}}}.in(topology.ProjectOf(id))
 	if t.Dst != "" || t.DstPool == "" {
 		l.refs = append(l.refs, ref{"dst", CollectionPorts, t.Dst})
 	}
@@ -97,3 +109,7 @@ func tapLinks(_ string, t *flowtap.Tap) links {
 	}
 	return l
 }
+
+func projectLinks(string, *access.Project) links { return links{} }
+
+func tokenLinks(_ string, t *access.Token) links { return links{}.in(t.Project) }

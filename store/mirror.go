@@ -13,6 +13,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/flowtap/flowtap/access"
 	"github.com/flowtap/flowtap/flowtap"
 	"github.com/flowtap/flowtap/topology"
 )
@@ -38,6 +39,8 @@ type mirror struct {
 	ports    *table[topology.Port, topology.PortStatus]
 	pools    *table[topology.Pool, topology.PoolStatus]
 	taps     *table[flowtap.Tap, flowtap.TapStatus]
+	projects *table[access.Project, access.ProjectStatus]
+	tokens   *table[access.Token, access.TokenStatus]
 	tables   map[string]anyTable
 	labels   map[string]uint32
 	siblings siblings
@@ -56,12 +59,15 @@ func newMirror(s *Store) *mirror {
 		ports:     newTable[topology.Port, topology.PortStatus](),
 		pools:     newTable[topology.Pool, topology.PoolStatus](),
 		taps:      newTable[flowtap.Tap, flowtap.TapStatus](),
+		projects:  newTable[access.Project, access.ProjectStatus](),
+		tokens:    newTable[access.Token, access.TokenStatus](),
 		labels:    map[string]uint32{},
 		followers: map[*follower]struct{}{},
 	}
 	m.tables = map[string]anyTable{
 		CollectionNodes: m.nodes, CollectionNetworks: m.networks,
 		CollectionPorts: m.ports, CollectionPools: m.pools, CollectionTaps: m.taps,
+		CollectionProjects: m.projects, CollectionTokens: m.tokens,
 	}
 	m.siblings.clear()
 	m.redirects.clear()

@@ -3,6 +3,7 @@ package store
 import (
 	"time"
 
+	"github.com/flowtap/flowtap/access"
 	"github.com/flowtap/flowtap/flowtap"
 	"github.com/flowtap/flowtap/topology"
 )
@@ -35,6 +36,12 @@ type (
 	Tap     = Object[flowtap.Tap, flowtap.TapStatus]
 )
 
+// The objects that access is made of.
+type (
+	Project = Object[access.Project, access.ProjectStatus]
+	Token   = Object[access.Token, access.TokenStatus]
+)
+
 // Collection is all objects of one type. Its methods may be called concurrently.
 type Collection[S, T any] struct {
 	s     *Store
@@ -57,3 +64,9 @@ func (s *Store) Pools() *Collection[topology.Pool, topology.PoolStatus] { return
 
 // Taps are the contracts.
 func (s *Store) Taps() *Collection[flowtap.Tap, flowtap.TapStatus] { return s.taps }
+
+// Projects are what owns networks, ports, pools and taps. The project default is there without an object.
+func (s *Store) Projects() *Collection[access.Project, access.ProjectStatus] { return s.projects }
+
+// Tokens are who may do what.
+func (s *Store) Tokens() *Collection[access.Token, access.TokenStatus] { return s.tokens }

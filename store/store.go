@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 
+	"github.com/flowtap/flowtap/access"
 	"github.com/flowtap/flowtap/flowtap"
 	"github.com/flowtap/flowtap/topology"
 )
@@ -70,6 +71,10 @@ type Store struct {
 	ports    *Collection[topology.Port, topology.PortStatus]
 	pools    *Collection[topology.Pool, topology.PoolStatus]
 	taps     *Collection[flowtap.Tap, flowtap.TapStatus]
+	projects *Collection[access.Project, access.ProjectStatus]
+	tokens   *Collection[access.Token, access.TokenStatus]
+	// creating lets one creation at a time count the objects that a quota bounds.
+	creating turns
 
 	// done ends every goroutine of the store; children counts them.
 	done     context.Context
@@ -117,6 +122,8 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	s.ports = newCollection(s, CollectionPorts, portLinks, s.mirror.ports)
 	s.pools = newCollection(s, CollectionPools, poolLinks, s.mirror.pools)
 	s.taps = newCollection(s, CollectionTaps, tapLinks, s.mirror.taps)
+	s.projects = newCollection(s, CollectionProjects, projectLinks, s.mirror.projects)
+	s.tokens = newCollection(s, CollectionTokens, tokenLinks, s.mirror.tokens)
 
 	ready, cancel := context.WithTimeout(ctx, c.DialTimeout)
 	defer cancel()

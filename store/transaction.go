@@ -14,6 +14,7 @@ type write struct {
 	then                []clientv3.Op
 	refs                []ref    // must exist
 	uniques             []unique // must be free
+	unchanged           []unchanged
 }
 
 func newWrite(collection, id string) *write {
@@ -94,7 +95,18 @@ func (w *write) otherwise() []clientv3.Op {
 	for _, u := range w.uniques {
 		ops = append(ops, clientv3.OpGet(uniqueKey(u)))
 	}
+	for _, u := range w.unchanged {
+		ops = append(ops, clientv3.OpGet(u.key, clientv3.WithKeysOnly()))
+	}
 	return ops
+}
+
+// depend requires that objects are as they were.
+func (w *write) depend(all []unchanged) {
+	w.unchanged = all
+	for _, u := range all {
+		w.require(clientv3.Compare(clientv3.ModRevision(u.key), "=", u.rev))
+	}
 }
 
 // why says which tie made the transaction fail; nil if it was none of them.
@@ -107,6 +119,11 @@ func (w *write) why(r *clientv3.TxnResponse) error {
 	for i, u := range w.uniques {
 		if kv := first(r, 2+len(w.refs)+i); kv != nil {
 			return &UniqueError{u.field, u.shown, string(kv.Value)}
+		}
+	}
+	for i, u := range w.unchanged {
+		if kv := first(r, 2+len(w.refs)+len(w.uniques)+i); kv == nil || kv.ModRevision != u.rev {
+			return ErrChanged
 		}
 	}
 	return nil

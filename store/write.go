@@ -7,10 +7,12 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/flowtap/flowtap/access"
 )
 
 // Create makes an object. An object with the same id and the same spec is given back with created
-// false; with another spec it is an *ExistsError. Also *ReferenceError, *UniqueError, the error of
+// false; with another spec it is an *ExistsError. Also *QuotaError, ErrChanged, *ReferenceError, *UniqueError, the error of
 // the sibling check, ErrUnavailable, ErrOutcomeUnknown.
 func (c *Collection[S, T]) Create(ctx context.Context, id string, spec S, opts ...WriteOption) (*Object[S, T], bool, error) {
 	if err := checkID(id); err != nil {
@@ -33,16 +35,28 @@ func (c *Collection[S, T]) Create(ctx context.Context, id string, spec S, opts .
 func (c *Collection[S, T]) create(ctx context.Context, id string, num uint32, spec S, opt writeOptions) (*Object[S, T], bool, error) {
 	l := c.links(id, &spec)
 	g := newGuard(c.s, l.src, &spec, opt)
+	q, done, err := c.s.quota(ctx, c.name, l.project)
+	if err != nil {
+		return nil, false, err
+	}
+	defer done()
 	for {
-		if err := g.check(ctx, id); err != nil {
-			if !errors.Is(err, errCheck) {
-				return nil, false, err
-			}
-			// The same object again is not held against its siblings.
+		err := q.check(ctx)
+		if err == nil {
+			err = g.check(ctx, id)
+		}
+		var full *QuotaError
+		if errors.Is(err, errCheck) || errors.As(err, &full) {
+			// The same object again is not held against its siblings, nor counted twice.
 			if o, same, known := c.again(ctx, id, spec); known {
 				return o, false, same
 			}
-			return nil, false, g.refused
+			if full == nil {
+				err = g.refused
+			}
+		}
+		if err != nil {
+			return nil, false, err
 		}
 		now := time.Now().UTC().Truncate(time.Millisecond)
 		m := Meta{ID: id, Num: num, CreatedAt: now, UpdatedAt: now}
@@ -54,7 +68,12 @@ func (c *Collection[S, T]) create(ctx context.Context, id string, num uint32, sp
 		w.require(clientv3.Compare(clientv3.Version(w.key), "=", 0))
 		w.tie(l, links{})
 		w.guard(g, l.src)
+		w.depend(opt.unchanged)
+		w.cmps = append(w.cmps, q.cmps...)
 		w.then = append(w.then, clientv3.OpPut(w.key, value))
+		if err := w.audit(opt, access.Create, l.project, nil, spec); err != nil {
+			return nil, false, err
+		}
 		r, err := c.s.commit(ctx, w.cmps, w.then, w.otherwise())
 		if err != nil {
 			return nil, false, err
@@ -101,8 +120,8 @@ func (c *Collection[S, T]) again(ctx context.Context, id string, spec S) (o *Obj
 
 // Replace changes what the user wants. ifRevision guards it: *RevisionError when the object has
 // another; 0 replaces whatever is there. A spec equal to the stored one writes nothing. Also
-// ErrNotFound, *ReferenceError, *UniqueError, the error of the sibling check, ErrUnavailable,
-// ErrOutcomeUnknown.
+// ErrNotFound, *ReferenceError, *UniqueError, the error of the sibling check or of WithUsers,
+// ErrChanged, ErrUnavailable, ErrOutcomeUnknown.
 func (c *Collection[S, T]) Replace(ctx context.Context, id string, spec S, ifRevision int64, opts ...WriteOption) (*Object[S, T], error) {
 	if err := checkID(id); err != nil {
 		return nil, c.fail("replace", id, err)
@@ -134,6 +153,10 @@ func (c *Collection[S, T]) replace(ctx context.Context, id string, spec S, ifRev
 			}
 			return nil, err
 		}
+		users, err := c.s.users(ctx, opt, c.name, id)
+		if err != nil {
+			return nil, err
+		}
 		is := &Object[S, T]{Meta: was.Meta, Spec: spec, Status: was.Status}
 		is.UpdatedAt = time.Now().UTC().Truncate(time.Millisecond)
 		value, err := encodeObject(is.Meta, spec)
@@ -145,7 +168,12 @@ func (c *Collection[S, T]) replace(ctx context.Context, id string, spec S, ifRev
 		w.require(clientv3.Compare(clientv3.ModRevision(w.key), "=", was.Revision))
 		w.tie(l, before)
 		w.guard(g, l.src, before.src)
+		w.depend(opt.unchanged)
+		w.cmps = append(w.cmps, users...)
 		w.then = append(w.then, clientv3.OpPut(w.key, value))
+		if err := w.audit(opt, access.Replace, l.project, was.Spec, spec); err != nil {
+			return nil, err
+		}
 		r, err := c.s.commit(ctx, w.cmps, w.then, w.otherwise())
 		if err != nil {
 			return nil, err
@@ -167,17 +195,17 @@ func (c *Collection[S, T]) replace(ctx context.Context, id string, spec S, ifRev
 
 // Delete removes an object with its status. ifRevision is as for Replace. ErrNotFound,
 // *RevisionError, *InUseError, ErrUnavailable, ErrOutcomeUnknown.
-func (c *Collection[S, T]) Delete(ctx context.Context, id string, ifRevision int64) error {
+func (c *Collection[S, T]) Delete(ctx context.Context, id string, ifRevision int64, opts ...WriteOption) error {
 	if err := checkID(id); err != nil {
 		return c.fail("delete", id, err)
 	}
-	if err := c.delete(ctx, id, ifRevision); err != nil {
+	if err := c.delete(ctx, id, ifRevision, options(opts)); err != nil {
 		return c.fail("delete", id, err)
 	}
 	return nil
 }
 
-func (c *Collection[S, T]) delete(ctx context.Context, id string, ifRevision int64) error {
+func (c *Collection[S, T]) delete(ctx context.Context, id string, ifRevision int64, opt writeOptions) error {
 	for {
 		was, _, err := c.get(ctx, id)
 		if err != nil {
@@ -197,6 +225,9 @@ func (c *Collection[S, T]) delete(ctx context.Context, id string, ifRevision int
 		w.then = append(w.then, clientv3.OpDelete(w.key), clientv3.OpDelete(statusKey(c.name, id)))
 		for _, key := range l.dies {
 			w.then = append(w.then, clientv3.OpDelete(key))
+		}
+		if err := w.audit(opt, access.Delete, l.project, was.Spec, nil); err != nil {
+			return err
 		}
 		const most = 100
 		r, err := c.s.commit(ctx, w.cmps, w.then, []clientv3.Op{

@@ -102,6 +102,8 @@ type Port struct {
 	ReturnPort string `json:"return_port,omitempty"`
 	// Tag says how frames tell the monitor their network. Empty is TagNone. Monitors only.
 	Tag Tag `json:"tag,omitempty"`
+	// SharedWith are the projects whose taps may lead here, besides the port's own. Monitors only.
+	SharedWith Shared `json:"shared_with,omitempty"`
 }
 
 // Tag is how a monitor is told which network a frame is of.

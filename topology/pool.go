@@ -16,6 +16,8 @@ type Pool struct {
 	Mode    PoolMode          `json:"mode"`
 	Members []PoolMember      `json:"members"`
 	Labels  map[string]string `json:"labels,omitempty"`
+	// SharedWith are the projects whose taps may lead here, besides the pool's own.
+	SharedWith Shared `json:"shared_with,omitempty"`
 }
 
 // PoolMode is what a pool does with a frame.
@@ -46,7 +48,7 @@ type PoolStatus struct {
 // UnmarshalJSON reads a pool strictly. A member's weight is 1 where it is left out.
 func (p *Pool) UnmarshalJSON(b []byte) error {
 	var v Pool
-	_, err := DecodeObject(b, "", map[string]any{"mode": &v.Mode, "members": (*members)(&v.Members), "labels": &v.Labels})
+	_, err := DecodeObject(b, "", map[string]any{"mode": &v.Mode, "members": (*members)(&v.Members), "labels": &v.Labels, "shared_with": &v.SharedWith})
 	if err == nil {
 		*p = v
 	}
@@ -111,6 +113,9 @@ func (p Pool) Validate() error {
 			return err
 		}
 		seen[m.Port] = true
+	}
+	if err := validShared(p.SharedWith); err != nil {
+		return err
 	}
 	return validLabels(p.Labels)
 }

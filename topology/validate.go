@@ -16,6 +16,8 @@ const (
 	maxLabels    = 64
 	maxLabel     = 63
 	maxIPs       = 64
+	// maxShared bounds the projects that an object is offered to by name.
+	maxShared = 32
 
 	maxCertificate = 253 // a DNS name's
 )
@@ -28,15 +30,17 @@ func ValidID(s string) error {
 		valid = lowerOrDigit(s[i]) || s[i] == '-'
 	}
 	if !valid {
-		return errors.New("want 1 to 63 of a-z, 0-9 and -, beginning with a letter or digit")
+		return errID
 	}
 	return nil
 }
 
+var errID = errors.New("want 1 to 63 of a-z, 0-9 and -, beginning with a letter or digit")
+
 func lowerOrDigit(c byte) bool { return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' }
 
 func validRef(field, id string) error {
-	if err := ValidID(id); err != nil {
+	if err := ValidRef(id); err != nil {
 		return &FieldError{field, fmt.Sprintf("%q is not an id: %v", short(id), err)}
 	}
 	return nil
@@ -153,7 +157,7 @@ func (p *Port) UnmarshalJSON(b []byte) error {
 	given, err := DecodeObject(b, "", map[string]any{
 		"network": &v.Network, "kind": &v.Kind, "interface": &v.Interface, "mac": &v.MAC, "ips": &ips,
 		"port_security": &v.PortSecurity, "labels": &v.Labels, "metadata": &v.Metadata,
-		"return_port": &v.ReturnPort, "tag": &v.Tag,
+		"return_port": &v.ReturnPort, "tag": &v.Tag, "shared_with": &v.SharedWith,
 	})
 	if err != nil {
 		return err
@@ -214,6 +218,12 @@ func (p Port) Validate() error {
 		return &FieldError{"kind", fmt.Sprintf("%q: want vm, gateway or monitor", short(string(p.Kind)))}
 	}
 	if err := p.validArms(); err != nil {
+		return err
+	}
+	if len(p.SharedWith) > 0 && p.Kind != KindMonitor {
+		return &FieldError{"shared_with", "only monitors and pools are offered to other projects"}
+	}
+	if err := validShared(p.SharedWith); err != nil {
 		return err
 	}
 	if err := validInterface("interface", p.Interface); err != nil {

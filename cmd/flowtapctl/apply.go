@@ -102,10 +102,11 @@ func (a *app) each(ctx context.Context, objs []wanted, f func(wanted) error) err
 
 // applyOne makes or replaces one object, and says which: "created", "changed" or "".
 func applyOne(ctx context.Context, c *client, w wanted, wait time.Duration) (o object, what string, err error) {
-	was, err := c.get(ctx, w.col, w.id)
+	q := w.project()
+	was, err := c.getWith(ctx, w.col, w.id, q)
 	var p *problem
 	if errors.As(err, &p) && p.Status == http.StatusNotFound {
-		status, err := c.do(ctx, request{method: http.MethodPost, path: w.col.path(""), body: w.body, wait: wait}, &o)
+		status, err := c.do(ctx, request{method: http.MethodPost, path: w.col.path(""), query: q, body: w.body, wait: wait}, &o)
 		if status == http.StatusCreated {
 			what = "created"
 		}
@@ -114,7 +115,7 @@ func applyOne(ctx context.Context, c *client, w wanted, wait time.Duration) (o o
 	if err != nil {
 		return nil, "", err
 	}
-	_, err = c.do(ctx, request{method: http.MethodPut, path: w.col.path(w.id), body: w.body, wait: wait}, &o)
+	_, err = c.do(ctx, request{method: http.MethodPut, path: w.col.path(w.id), query: q, body: w.body, wait: wait}, &o)
 	if err == nil && o.revision() != was.revision() {
 		what = "changed"
 	}

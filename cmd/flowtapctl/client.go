@@ -83,6 +83,8 @@ func (p *problem) Error() string {
 type client struct {
 	base    string
 	timeout time.Duration // of one request, on top of its wait
+	secret  string        // of the token to log in with; empty is none
+	project string        // the one that is meant; empty is not to say
 	http    *http.Client
 }
 
@@ -139,6 +141,13 @@ func (c *client) send(ctx context.Context, r request) (*http.Response, error) {
 			q[k] = v
 		}
 	}
+	if c.project != "" && ofProject(r.path) {
+		with := url.Values{"project": {c.project}}
+		for k, v := range q {
+			with[k] = v
+		}
+		q = with
+	}
 	target := c.base + r.path
 	if len(q) > 0 {
 		target += "?" + q.Encode()
@@ -149,6 +158,9 @@ func (c *client) send(ctx context.Context, r request) (*http.Response, error) {
 	}
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
+	}
+	if c.secret != "" {
+		req.Header.Set("Authorization", "Bearer "+c.secret)
 	}
 	if r.revision != "" {
 		req.Header.Set("If-Match", strconv.Quote(r.revision))

@@ -12,6 +12,7 @@ type collection struct {
 	short          string // another accepted name, or ""
 	columns        []column
 	flags          []flag
+	readOnly       bool
 }
 
 // column is one column of a table.
@@ -34,13 +35,40 @@ const (
 	flagMap           // of texts, key=value, comma separated
 	flagInt
 	flagBool
+	flagInts    // of whole numbers, key=value, comma separated
+	flagSeconds // a duration, such as 24h
 	flagMembers // of a pool, port or port=weight, comma separated
 )
+
+var sharedFlag = flag{name: "shared-with", field: "shared_with", kind: flagList, usage: "projects whose taps may lead here, or '*'; the provider's to say"}
 
 var labelsFlag = flag{name: "labels", field: "labels", kind: flagMap, usage: "labels, key=value"}
 
 // collections in the order in which objects depend on each other.
 var collections = []*collection{
+	{
+		name: "projects", singular: "project",
+		columns: []column{{"ID", "id"}, {"QUOTAS", "quotas"}, {"LABELS", "labels"}},
+		flags: []flag{
+			{name: "quotas", field: "quotas", kind: flagInts, usage: "how many there may be, such as ports=50,taps=20 (default the usual)"},
+			labelsFlag,
+		},
+	},
+	{
+		name: "tokens", singular: "token",
+		columns: []column{{"ID", "id"}, {"NAME", "name"}, {"ROLE", "role"}, {"PROJECT", "project"}, {"CERTIFICATE", "certificate"}, {"EXPIRES", "expires_at"}},
+		flags: []flag{
+			{name: "name", field: "name", usage: "what it is called"},
+			{name: "role", field: "role", usage: "reader, member, admin or provider", values: []string{"reader", "member", "admin", "provider"}},
+			{name: "expires-in", field: "expires_in", kind: flagSeconds, usage: "how long it is good, such as 24h (default for ever)"},
+			{name: "certificate", field: "certificate", usage: "common name of the client certificates that have the role, in place of a secret"},
+		},
+	},
+	{
+		name: "audit", singular: "audit", readOnly: true,
+		columns: []column{{"TIME", "time"}, {"PRINCIPAL", "principal"}, {"FROM", "from"}, {"VERB", "verb"}, {"COLLECTION", "collection"},
+			{"PROJECT", "project"}, {"OBJECT", "object"}, {"REVISION", "revision"}},
+	},
 	{
 		name: "nodes", singular: "node",
 		columns: []column{{"ID", "id"}, {"DATAPATH", "datapath_id"}, {"TUNNEL-IP", "tunnel_ip"}, {"CERTIFICATE", "certificate"}, {"STATE", "status.state"},
@@ -73,6 +101,7 @@ var collections = []*collection{
 			{name: "port-security", field: "port_security", kind: flagBool, usage: "confine the port to its own MAC and IPs (default: where --mac is given)"},
 			{name: "return-port", field: "return_port", usage: "the port by which a two-armed monitor gives frames back (default its own)", of: "ports"},
 			{name: "tag", field: "tag", usage: "none, or vlan: frames to the monitor carry a VLAN a network (default none)", values: []string{"none", "vlan"}},
+			sharedFlag,
 			{name: "metadata", field: "metadata", usage: "64-bit user metadata, such as 0x1f"},
 			labelsFlag,
 		},
@@ -83,6 +112,7 @@ var collections = []*collection{
 		flags: []flag{
 			{name: "mode", field: "mode", usage: "copy: every member gets all; spread: each connection goes to one", values: []string{"copy", "spread"}},
 			{name: "members", field: "members", kind: flagMembers, usage: "monitors' ports, with weights where they are not 1, such as ids1,ids2=3", of: "ports"},
+			sharedFlag,
 			labelsFlag,
 		},
 	},

@@ -30,6 +30,9 @@ func (a *app) createCommand() *cobra.Command {
 		RunE: func(*cobra.Command, []string) error { return usagef("create needs a collection") },
 	}
 	for _, col := range collections {
+		if col.readOnly {
+			continue
+		}
 		cmd.AddCommand(a.createOne(col))
 	}
 	return cmd
@@ -109,6 +112,9 @@ func (a *app) say(col *collection, o object, what string) error {
 		}
 	}
 	_, err := fmt.Fprintf(a.out, "%s/%s %s%s\n", col.singular, o.id(), what, state)
+	if secret := o.text("secret"); err == nil && secret != "" {
+		_, err = fmt.Fprintln(a.out, secret)
+	}
 	return err
 }
 
@@ -129,6 +135,10 @@ func (f flag) add(cmd *cobra.Command) {
 		fs.Int(f.name, 0, f.usage)
 	case flagBool:
 		fs.Bool(f.name, false, f.usage)
+	case flagInts:
+		fs.StringToInt(f.name, nil, f.usage)
+	case flagSeconds:
+		fs.Duration(f.name, 0, f.usage)
 	case flagMembers:
 		fs.StringSlice(f.name, nil, f.usage)
 	}
@@ -144,6 +154,11 @@ func (f flag) value(fs *pflag.FlagSet) (any, error) {
 		return fs.GetInt(f.name)
 	case flagBool:
 		return fs.GetBool(f.name)
+	case flagInts:
+		return fs.GetStringToInt(f.name)
+	case flagSeconds:
+		d, err := fs.GetDuration(f.name)
+		return int64(d.Seconds()), err
 	case flagMembers:
 		texts, err := fs.GetStringSlice(f.name)
 		if err != nil {

@@ -152,7 +152,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 	for line, says := range map[string]string{
 		"frobnicate":                    `no command "frobnicate"`,
 		"get":                           "needs COLLECTION",
-		"get routers":                   "there are: nodes, networks, ports, pools, taps",
+		"get routers":                   "there are: projects, tokens, audit, nodes, networks, ports, pools, taps",
 		"get taps -o xml":               "table, json or yaml",
 		"get taps --filter colour":      "FIELD=VALUE",
 		"get taps --colour red":         "unknown flag",
@@ -232,7 +232,7 @@ func TestWatchPrintsEvents(t *testing.T) {
 func TestCompletion(t *testing.T) {
 	l := newLab(t)
 	require.Equal(t, exitOK, l.apply(cloud).code)
-	require.Equal(t, []string{"nodes", "networks", "ports", "pools", "taps", ":4"}, lines(l.ok("__complete get", "")))
+	require.Equal(t, []string{"projects", "tokens", "audit", "nodes", "networks", "ports", "pools", "taps", ":4"}, lines(l.ok("__complete get", "")))
 	require.Equal(t, []string{"t1", ":4"}, lines(l.ok("__complete delete tap", "")))
 	require.Equal(t, []string{":4"}, lines(l.ok("__complete delete tap t1", "")))
 	require.Equal(t, []string{"ids1", ":4"}, lines(l.ok("__complete create tap t9 --dst", "i")))

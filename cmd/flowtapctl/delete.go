@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"time"
 
@@ -35,11 +34,12 @@ func (a *app) deleteCommand() *cobra.Command {
 				return err
 			}
 			r := request{method: http.MethodDelete, revision: revision, wait: wait}
-			if dry {
-				r.query = url.Values{"dry_run": {"true"}}
-			}
 			return a.each(cmd.Context(), objs, func(w wanted) error {
-				r.path = w.col.path(w.id)
+				r := r
+				r.path, r.query = w.col.path(w.id), w.project()
+				if dry {
+					r.query.Set("dry_run", "true")
+				}
 				return a.deleteOne(cmd.Context(), c, w, r, lenient)
 			})
 		},

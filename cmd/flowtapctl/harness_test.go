@@ -57,7 +57,7 @@ func newLab(t *testing.T) *lab {
 	t.Helper()
 	st, err := store.Open(context.Background(), store.Config{DataDir: t.TempDir()})
 	require.NoError(t, err)
-	s, err := northbound.New(northbound.Deps{Store: st, Logger: slog.New(slog.DiscardHandler), Planner: planner{},
+	s, err := northbound.New(northbound.Deps{Store: st, Insecure: true, Logger: slog.New(slog.DiscardHandler), Planner: planner{},
 		Trace: traced, ReadCounters: func(ctx context.Context, id string) error {
 			return st.Taps().PutStatus(ctx, id, flowtap.TapStatus{State: flowtap.TapActive, Counters: flowtap.Counters{DeliveredPackets: 5}})
 		}})

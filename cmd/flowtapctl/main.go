@@ -13,8 +13,8 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], world{
 		in: os.Stdin, out: os.Stdout, err: os.Stderr,
-		server: os.Getenv("FLOWTAP_SERVER"),
-		ca:     os.Getenv("FLOWTAP_CA"), cert: os.Getenv("FLOWTAP_CERT"), key: os.Getenv("FLOWTAP_KEY"),
+		server: os.Getenv("FLOWTAP_SERVER"), token: os.Getenv("FLOWTAP_TOKEN"),
+		ca: os.Getenv("FLOWTAP_CA"), cert: os.Getenv("FLOWTAP_CERT"), key: os.Getenv("FLOWTAP_KEY"),
 	})
 	stop()
 	os.Exit(code)

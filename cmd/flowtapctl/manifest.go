@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -27,6 +28,15 @@ func (w wanted) rank() int {
 		r++
 	}
 	return r
+}
+
+// project is what the object says of whose it is, as a query.
+func (w wanted) project() url.Values {
+	q := url.Values{}
+	if p, ok := w.body["project"].(string); ok && ofProject(w.col.path("")) {
+		q.Set("project", p)
+	}
+	return q
 }
 
 func (w wanted) String() string { return w.col.singular + "/" + w.id }
@@ -175,7 +185,7 @@ func objectOf(v map[string]any, own, outer string) (wanted, error) {
 	}
 	col, err := findCollection(kind)
 	if err != nil {
-		return wanted{}, fmt.Errorf("there is no kind %q: want node, network, port (or vm, gateway, monitor), pool or tap", own)
+		return wanted{}, fmt.Errorf("there is no kind %q: want project, node, network, port (or vm, gateway, monitor), pool or tap", own)
 	}
 	id, _ := body["id"].(string)
 	if id == "" {

@@ -62,6 +62,8 @@ func (p *problem) advice() (lines []string) {
 		add("Somebody changed it meanwhile: get it again, then change it.")
 	case p.Status == http.StatusConflict && len(p.Users) == 0 && p.Field == "" && p.Witness == "":
 		add("To change it, use `flowtapctl apply -f FILE`.")
+	case p.Status == http.StatusUnauthorized:
+		add("Log in with FLOWTAP_TOKEN or --token-file FILE.")
 	case p.Status == http.StatusServiceUnavailable:
 		add("Try again in a moment.")
 	}

@@ -29,6 +29,7 @@ type world struct {
 	in       io.Reader
 	out, err io.Writer
 	server   string // from the environment; empty: the default
+	token    string // from the environment; empty: look into the default file
 	// files of certificates, from the environment
 	ca, cert, key string
 }
@@ -37,6 +38,9 @@ type world struct {
 type app struct {
 	world
 	flagServer string
+	flagToken  string
+	tokenFile  string
+	project    string
 	files      tlsfiles.Files
 	output     string // table, json or yaml
 	timeout    time.Duration
@@ -98,6 +102,9 @@ func (a *app) root() *cobra.Command {
 	f.StringVar(&a.files.CA, "ca", a.world.ca, "`FILE` of the authorities that an https server's certificate must come from; default FLOWTAP_CA, or the system's")
 	f.StringVar(&a.files.Cert, "cert", a.world.cert, "`FILE` of a client certificate; default FLOWTAP_CERT")
 	f.StringVar(&a.files.Key, "key", a.world.key, "`FILE` of its key; default FLOWTAP_KEY")
+	f.StringVar(&a.flagToken, "token", "", "secret to log in with; better FLOWTAP_TOKEN, which other users of the machine do not see")
+	f.StringVar(&a.tokenFile, "token-file", "", "`FILE` with the secret; default "+defaultTokenFile+", for a server on this machine")
+	f.StringVarP(&a.project, "project", "p", "", "the project that is meant, by default one's own; a provider may read those of '*'")
 	f.StringVarP(&a.output, "output", "o", "table", "table, json or yaml")
 	f.DurationVar(&a.timeout, "request-timeout", 30*time.Second, "how long one request may take, apart from --wait")
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp)) // fails for unknown flags only
@@ -123,5 +130,9 @@ func (a *app) client() (*client, error) {
 		}
 		transport.TLSClientConfig = source.Client()
 	}
-	return &client{base: strings.TrimSuffix(a.flagServer, "/"), timeout: a.timeout, http: &http.Client{Transport: transport}}, nil
+	secret, err := a.secret(u)
+	if err != nil {
+		return nil, err
+	}
+	return &client{base: strings.TrimSuffix(a.flagServer, "/"), secret: secret, project: a.project, timeout: a.timeout, http: &http.Client{Transport: transport}}, nil
 }

@@ -31,6 +31,9 @@ type options struct {
 	peerAddr      string
 	peerAdvertise string
 	leaseTTL      time.Duration
+
+	auditRetention time.Duration
+	auditMax       int
 }
 
 // A usageError is the command line's fault: exit code 2.
@@ -67,7 +70,7 @@ func command() *cobra.Command {
 	}
 	f := c.Flags()
 	f.SortFlags = false
-	f.StringVar(&o.dataDir, "data-dir", "flowtap-data", "`DIR` of the embedded etcd")
+	f.StringVar(&o.dataDir, "data-dir", "flowtap-data", "`DIR` of the embedded etcd and of the first token")
 	f.StringVar(&o.openflowAddr, "openflow-addr", "127.0.0.1:6653", "`HOST:PORT` that switches connect to")
 	f.StringVar(&o.httpAddr, "http-addr", "127.0.0.1:8080", "`HOST:PORT` of the REST interface")
 	f.StringSliceVar(&o.etcdEndpoints, "etcd-endpoints", nil, "`URL,URL` of an external etcd cluster, instead of the embedded one")
@@ -77,8 +80,10 @@ func command() *cobra.Command {
 	f.DurationVar(&o.leaseTTL, "lease-ttl", 3*time.Second, "how long a replica that says nothing counts as alive, in whole seconds")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
-	f.BoolVar(&o.insecure, "insecure", false, "accept plain TCP beyond loopback: for labs")
+	f.BoolVar(&o.insecure, "insecure", false, "accept plain TCP beyond loopback, and everybody without a login: for labs")
 	f.DurationVar(&o.auditInterval, "audit-interval", 4*time.Second, "how often each switch is read back and compared, and counters are read")
+	f.DurationVar(&o.auditRetention, "audit-retention", 90*24*time.Hour, "how long the audit log keeps who changed what")
+	f.IntVar(&o.auditMax, "audit-max", 100_000, "how many changes the audit log keeps at most")
 	f.StringVar(&o.epoch, "epoch", "auto", "cure of the stale megaflows of Open vSwitch's userspace datapath: auto, always or never")
 	o.certs.flags(f)
 	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{fmt.Errorf("%w; see flowtapd --help", err)} })
@@ -108,6 +113,9 @@ func (o *options) check() (*slog.Logger, error) {
 	}
 	if o.auditInterval < 100*time.Millisecond {
 		return nil, fmt.Errorf("--audit-interval %v: want at least 100ms", o.auditInterval)
+	}
+	if o.auditRetention < time.Minute || o.auditMax < 1 {
+		return nil, errors.New("--audit-retention and --audit-max: want at least a minute, and one change")
 	}
 	if len(o.etcdEndpoints) == 0 && o.dataDir == "" {
 		return nil, errors.New("--data-dir is empty")

@@ -16,6 +16,7 @@ import (
 	"github.com/flowtap/flowtap/controller"
 	"github.com/flowtap/flowtap/northbound"
 	"github.com/flowtap/flowtap/openflow"
+	"github.com/flowtap/flowtap/replica"
 	"github.com/flowtap/flowtap/store"
 )
 
@@ -53,12 +54,18 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 		}
 	}()
 
+	if !o.insecure {
+		if err := firstToken(ctx, st, o.dataDir, log); err != nil {
+			return err
+		}
+	}
 	var api *northbound.Server
 	c := newCluster(o, st, certs, forSwitches, forPeers, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { api.ServeHTTP(w, r) }), log, registry)
 	api, err = northbound.New(northbound.Deps{
 		Store: st, Logger: log, Registry: registry, Ready: c.ready, TLS: certs.forUsers(),
 		Planner: planner{c}, Settled: c.settled, ReadCounters: c.readCounters, Trace: c.trace, Unregistered: c.unregistered,
 		Leader: c.leader, Replicas: c.replicas,
+		Insecure: o.insecure, AuditRetention: o.auditRetention, AuditMax: o.auditMax, Forwarded: replica.Forwarded,
 	})
 	if err != nil {
 		return err
