@@ -18,10 +18,10 @@ class NotReady(Exception):
 class World:
     """A lab with a running flowtapd. Objects are made through the API only."""
 
-    def __init__(self, lab, flowtapd, flowtapctl=None):
+    def __init__(self, lab, flowtapd, flowtapctl=None, http="127.0.0.1"):
         self.lab = lab
         self.flowtapctl = flowtapctl
-        self.flowtapd = Flowtapd(lab, flowtapd)
+        self.flowtapd = Flowtapd(lab, flowtapd, http)
         self.api = self.flowtapd.api
         self.changes, self.seed = 20, None  # of the scenario escape
         self.chaos_seconds = 15  # of the scenario chaos
