@@ -36,7 +36,7 @@ var mayImport = map[string][]string{
 	"gate":             {"fairlisten", "seldom", "tlsfiles", "openflow", "openflow/ofconn", "store"},
 	"fairlisten":       {},
 	"pki":              {},
-	"cmd/flowtapd":     {"gate", "tlsfiles", "openflow", "openflow/flowset", "openflow/ofconn", "flowtap/trace", "controller", "northbound", "replica", "store"},
+	"cmd/flowtapd":     {"fairlisten", "gate", "tlsfiles", "openflow", "openflow/flowset", "openflow/ofconn", "flowtap/trace", "controller", "northbound", "replica", "store"},
 	"cmd/flowtapctl":   {"pki", "tlsfiles", "topology", "flowtap", "flowtap/trace", "northbound"},
 	// Black box: what the clients of a history know is HTTP.
 	"test/chaos/history": {},

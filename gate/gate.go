@@ -38,8 +38,9 @@ type Gate struct {
 	pins    atomic.Pointer[pins] // nil until the nodes were read
 	read    chan struct{}        // closed then
 
-	mu   sync.Mutex // guards held
+	mu   sync.Mutex // guards what follows
 	held map[openflow.DPID]*holder
+	dropped
 }
 
 // A holder is a connection that is a switch's.
@@ -61,6 +62,7 @@ func New(log *slog.Logger, registry prometheus.Registerer, maxStrangers int) *Ga
 		g.refused.WithLabelValues(reason)
 	}
 	registry.MustRegister(g.refused)
+	g.export(registry)
 	return g
 }
 
@@ -136,9 +138,13 @@ func (g *Gate) Enter(ctx context.Context, conn *ofconn.Conn) (leave func(), ok b
 		g.refuse(conn, forClaim, err)
 		return nil, false
 	}
+	g.mu.Lock()
+	g.add(conn)
+	g.mu.Unlock()
 	leave = func() {
 		g.mu.Lock()
 		defer g.mu.Unlock()
+		g.remove(conn)
 		if g.held[d] == h {
 			delete(g.held, d)
 		}

@@ -195,6 +195,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	})
 	fair := fairlisten.New(l, s.deps.Limits)
 	defer fair.Close()
+	defer fair.Export(s.deps.Registry, "http")()
 	var serving net.Listener = fair
 	if s.deps.TLS != nil {
 		serving = tls.NewListener(fair, s.deps.TLS)

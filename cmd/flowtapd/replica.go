@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/flowtap/flowtap/controller"
+	"github.com/flowtap/flowtap/fairlisten"
 	"github.com/flowtap/flowtap/flowtap/trace"
 	"github.com/flowtap/flowtap/gate"
 	"github.com/flowtap/flowtap/northbound"
@@ -43,7 +44,7 @@ func newCluster(o options, st *store.Store, certs *sources, forSwitches, forPeer
 		config: controller.Config{NoEpochs: o.epoch == "never", AuditInterval: o.auditInterval}}
 	c.Replica = replica.New(replica.Deps{
 		Client: st.EtcdClient(), Name: o.replicaName(forSwitches), Version: version, Switches: forSwitches, Peers: forPeers,
-		Advertise: o.peerAdvertise, LeaseTTL: o.leaseTTL, Conn: ofconn.Config{TLS: certs.forSwitches()},
+		Advertise: o.peerAdvertise, LeaseTTL: o.leaseTTL, Conn: ofconn.Config{TLS: certs.forSwitches(), Listening: func(l *fairlisten.Listener) { l.Export(registry, "openflow") }},
 		Enter: c.gate.Enter, Lead: c.lead, Settled: c.settledHere, API: api, PeerServer: certs.forPeers(), PeerClient: certs.toPeers(), Logger: log,
 	})
 	return c

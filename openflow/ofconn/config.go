@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/flowtap/flowtap/fairlisten"
 	"github.com/flowtap/flowtap/openflow"
 )
 
@@ -54,6 +55,8 @@ type Config struct {
 	Relayed bool
 	// TLS is what Serve speaks with switches; nil is plain TCP. It should ask for their certificates.
 	TLS *tls.Config
+	// Listening, where set, gets the listener that Serve makes of the one that it is given.
+	Listening func(*fairlisten.Listener)
 	// Logger gets what no caller can be told. Nil discards.
 	Logger *slog.Logger
 }

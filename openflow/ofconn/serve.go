@@ -33,7 +33,11 @@ func Serve(ctx context.Context, ln net.Listener, c Config, handler func(context.
 	if c.Relayed { // they come from other replicas, which have looked at them
 		limits.New, limits.NewPerSource = c.MaxConns, c.MaxConns
 	}
-	ln = fairlisten.New(ln, limits)
+	fair := fairlisten.New(ln, limits)
+	if c.Listening != nil {
+		c.Listening(fair)
+	}
+	ln = fair
 	s := server{c: c, handler: handler}
 	ctx, cancel := context.WithCancel(ctx)
 	defer s.wg.Wait()

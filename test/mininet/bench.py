@@ -3,8 +3,9 @@
 
     sudo /usr/bin/python3 test/mininet/bench.py [--quick] [--json FILE] [part ...]
 
-Parts: scenarios (the paper's four, with each action and with OVS's own Mirror), failover, moves,
-latency (of making taps); all without. docs/BENCHMARKS.md has figures. Nothing is asserted about
+Parts: scenarios (the paper's four, with each action and with OVS's own Mirror), failover (of a monitor), moves,
+attack (making taps while others attack), latency (of making taps), replicas (failover of a switch's master);
+all without. docs/BENCHMARKS.md has figures. Nothing is asserted about
 time. Exit code 0 unless something is broken: a frame that was miscounted, a crash.
 """
 
@@ -22,7 +23,7 @@ sys.dont_write_bytecode = True  # under sudo it would leave root's files in the 
 
 AIMS = {"created": {"p50": 2}, "first_copy": {"p50": 10, "p99": 30}, "active": {"p50": 30, "p99": 150}}
 WHAT = {"created": "POST to 201", "first_copy": "POST to first copy", "active": "POST to active", "deleted": "DELETE ?wait to 204"}
-PARTS = ["scenarios", "failover", "moves", "latency"]
+PARTS = ["scenarios", "failover", "moves", "attack", "latency", "replicas"]
 TUNNELS = ["geneve", "vxlan", "gre"]
 
 
@@ -35,11 +36,12 @@ def arguments():
     parser.add_argument("--layout", choices=["one-bridge", "two-bridge"], default="one-bridge", help="of every node")
     parser.add_argument("--scenario", action="append", choices="abcd", help="of the paper; may be repeated; default all")
     parser.add_argument("--variant", action="append", choices=["forward", "redirect", "Mirror"], help="beside no tap; may be repeated; default all")
-    parser.add_argument("--rounds", type=int, help="rounds of scenarios; default 5, quick 1")
+    parser.add_argument("--rounds", type=int, help="rounds of scenarios and attack; default 5, quick 1")
     parser.add_argument("--seconds", type=int, help="of TCP in each run of scenarios; default 2, quick 1")
     parser.add_argument("--failovers", type=int, help="times that a monitor goes and comes; default 20, quick 2; a quarter of it silently")
+    parser.add_argument("--kills", type=int, help="times that a switch's master is killed; default 50, quick 3")
     parser.add_argument("--moves", type=int, help="moves of each kind and variant; default 20, quick 1")
-    parser.add_argument("--taps", type=int, help="taps made for each latency figure; default 100, quick 20")
+    parser.add_argument("--taps", type=int, help="taps made for each figure of latency and attack; default 100, quick 20")
     parser.add_argument("--present", type=int, help="other taps that are many; default 10000, quick 1000")
     parser.add_argument("--direction", choices=["in", "out", "both"], default="both", help="of the taps whose latency is measured")
     parser.add_argument("--flowtapd", default=os.path.join(ROOT, "bin", "flowtapd"))
@@ -59,7 +61,7 @@ def arguments():
     args.tunnel = args.tunnel or (TUNNELS[:1] if args.quick else TUNNELS)
     args.scenario = args.scenario or list("abcd")
     args.variant = args.variant or ["forward", "redirect", "Mirror"]
-    for name, full, quick in (("rounds", 5, 1), ("seconds", 2, 1), ("failovers", 20, 2), ("moves", 20, 1), ("taps", 100, 20), ("present", 10_000, 1000)):
+    for name, full, quick in (("rounds", 5, 1), ("seconds", 2, 1), ("failovers", 20, 2), ("kills", 50, 3), ("moves", 20, 1), ("taps", 100, 20), ("present", 10_000, 1000)):
         if getattr(args, name) is None:
             setattr(args, name, quick if args.quick else full)
     return args
@@ -92,7 +94,7 @@ def over(tunnel, parts, check, args, figures):
     from world import World
 
     with Lab(4, tunnel, layout=args.layout) as lab:
-        w = World(lab, args.flowtapd)
+        w = World(lab, args.flowtapd, http=lab.controller_ip)  # where attackers reach it
         check.report = w.report
         w.start()
         figures["versions"] = sorted({n["status"].get("version", "?") for n in w.api.list("nodes")})
@@ -150,6 +152,43 @@ def moves(w, check, args, figures):
         [f"{f['kind']}, {f['variant']}", *(c for d in ("out", "in") for c in (*(f"{f[d + '_gap'][p]:.0f}" for p in ("p50", "p90", "max")), f[d + "_lost"]["p50"])),
          f"{f['took']['p50']:.0f}"] for f in found])
     print("  out, in: the longest time between two frames that arrived; itself: what plugging over, or the change of speakers, takes of it.", flush=True)
+
+
+def replicas(w, check, args, figures):
+    """A switch's master is killed."""
+    import bench_replicas
+    from bench_figures import load, table
+
+    print(f"\nkill -9 of a switch's master, {args.kills} times, of three replicas; load {load()}", flush=True)
+    figures["replicas"] = found = bench_replicas.measure(w, check, args.kills, bench_replicas.program(args.flowtapd, "etcd"))
+    table(["until another acts, ms", "times", "p50", "p90", "max"], [
+        [what, found[key]["n"], *(f"{found[key][p]:.0f}" for p in ("p50", "p90", "max"))]
+        for key, what in (("all", "all"), ("leader", "it led"), ("other", "another led")) if key in found])
+    print("  from right before kill -9 to the first flow at the switch of a tap that a survivor was given then. Aim: at most 2000, worst.", flush=True)
+
+
+def attack(w, check, args, figures):
+    """How long a tap takes while others attack."""
+    import attacker
+    import bench_attack
+    from bench_figures import load, table
+
+    hostile = "; ".join(f"{port}: " + ", ".join(f"{n} {habit}" for habit, n in habits.items()) for port, habits in attacker.HABITS.items())
+    print(f"\nOne tap after the other, {args.taps} each with and without hostile connections ({hostile}) of {attacker.ADDRESSES} hosts, "
+          f"{args.rounds} rounds, load {load()}", flush=True)
+    w.network("shop")
+    web, peer = w.vms("shop", ("web", "n1"), ("peer", "n2"))
+    there, = w.monitors(("there", "n3"))
+    figures["attack"] = f = bench_attack.measure(w, check, web, peer, there, args.rounds, -(-args.taps // args.rounds))
+    table(["ms", "alone p50", "p99", "attacked p50", "p99", "ratio p50", "p99"], [
+        [what, *(f"{f[arm][key][p]:.1f}" for arm in ("alone", "attacked") for p in ("p50", "p99")), *(f"{f['ratio'][key][p]:.2f}" for p in ("p50", "p99"))]
+        for key, what in {**{k: WHAT[k] for k in ("created", "first_copy", "active")}, "new_connection": "a new connection's GET"}.items()])
+    table(["a second", "made", "cut", "open at the end", "of flowtapd", "packet-ins", "kB"], [
+        [port, *(f"{sum(s[port][k] for s in f['attack']) / len(f['attack']):.0f}" for k in ("connected", "cut")), *(f"{min(v)} to {max(v)}" for v in (
+            [s[port]["held"] for s in f["attack"]], [s["flowtapd"][port] for s in f["attack"]])),
+         *(f"{sum(s[port][k] for s in f['attack']) / len(f['attack']) / scale:.0f}" for k, scale in (("packet_ins", 1), ("bytes", 1000)))] for port in attacker.HABITS])
+    print(f"  CPUs used: attackers {sum(s['cpu'] for s in f['attack']) / len(f['attack']):.2f}, flowtapd {f['alone']['flowtapd_cpu']['p50']:.2f} alone, "
+          f"{f['attacked']['flowtapd_cpu']['p50']:.2f} attacked (medians), of {os.cpu_count()}, which the switches share. Aim: ratios of medians up to 2. Load {f['load']}", flush=True)
 
 
 def latency(w, check, args, figures):

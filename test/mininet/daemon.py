@@ -17,9 +17,9 @@ HTTP, OPENFLOW = 18000, 17000
 class Flowtapd:
     """One flowtapd. Its HTTP port is fixed at construction and kept over restarts."""
 
-    def __init__(self, lab, binary):
+    def __init__(self, lab, binary, host="127.0.0.1"):
         self.lab, self.binary = lab, binary
-        self.http = f"127.0.0.1:{free_port(HTTP + lab.subnet)}"
+        self.http = f"{host}:{free_port(HTTP + lab.subnet)}"
         self.api = Api(f"http://{self.http}")
         self.data = os.path.join(lab.directory, "flowtap-data")
         self.log = os.path.join(lab.directory, "flowtapd.log")
