@@ -106,7 +106,7 @@ func requestID(r *http.Request) string {
 
 // passedOn is the header in which a replica tells the one that leads who makes a request, which was let in where it came
 // from. It means nothing in requests of others.
-const passedOn = "X-Flowtap-Principal"
+const passedOn = "X-Flowtap-Principal" // #nosec G101 -- a header's name
 
 // passOn makes a request that another replica answers.
 func passOn(r *http.Request, sc *scope) {

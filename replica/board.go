@@ -302,5 +302,8 @@ func (b *board) relay(ctx context.Context, d openflow.DPID, epoch int64, nc net.
 	if before != nil {
 		<-before
 	}
-	return w.conn.Relay(ctx, nc)
+	b.log.Info("a relay begins", "dpid", d, "epoch", epoch)
+	err := w.conn.Relay(ctx, nc)
+	b.log.Info("a relay ends", "dpid", d, "epoch", epoch, "reason", err)
+	return err
 }

@@ -255,19 +255,20 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// raise names this replica a switch's master anew, with a generation beyond the one that the switch knows,
-// where that is one that etcd never had: it was restored from a backup. Otherwise somebody newer is master.
+// raise names this replica a switch's master anew, with a generation beyond the one that the switch knows.
+// Where somebody newer is master the compare fails. Where nobody is, the switch's generation is one that etcd never
+// gave: it was restored from a backup, and its revision may be beyond that by now or not.
 func (r *Replica) raise(w want) {
 	r.once("raise the generation of "+w.dpid.String(), func(ctx context.Context) error {
 		got, err := r.client.Get(ctx, LeaderKey)
 		if err != nil {
 			return err
 		}
+		next := mastership{Replica: w.Replica, Base: w.Base}
 		now := uint64(got.Header.Revision) // #nosec G115 -- revisions of etcd are positive
-		if w.switchHas <= w.Base+now {
-			return nil // somebody is named who is newer
+		if w.switchHas > w.Base+now {
+			next.Base = w.switchHas - now
 		}
-		next := mastership{Replica: w.Replica, Base: w.switchHas - now}
 		lease := r.leaseNow()
 		return r.commit(ctx, []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(masterKey(w.dpid)), "=", w.revision)},
 			clientv3.OpPut(masterKey(w.dpid), encode(next), clientv3.WithLease(lease)))

@@ -30,7 +30,7 @@ func firstToken(ctx context.Context, st *store.Store, dir string, log *slog.Logg
 		if ours = err == nil; ours || !errors.Is(err, fs.ErrExist) {
 			return secret, err
 		}
-		old, err := os.ReadFile(path)
+		old, err := os.ReadFile(path) // #nosec G304 -- in the data directory that the command line names
 		return string(old), err
 	})
 	switch {
@@ -48,7 +48,7 @@ func firstToken(ctx context.Context, st *store.Store, dir string, log *slog.Logg
 
 // writeNew writes a file that must not be there, for the owner alone, and returns when it is on the disk.
 func writeNew(path, text string) (err error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // #nosec G304 -- in the data directory that the command line names
 	if err != nil {
 		return err
 	}

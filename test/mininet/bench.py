@@ -3,8 +3,9 @@
 
     sudo /usr/bin/python3 test/mininet/bench.py [--quick] [--json FILE] [part ...]
 
-Parts: scenarios (the paper's four, with each action and with OVS's own Mirror), failover, moves, attack
-(making taps while others attack), latency (of making taps); all without. docs/BENCHMARKS.md has figures. Nothing is asserted about
+Parts: scenarios (the paper's four, with each action and with OVS's own Mirror), failover (of a monitor), moves,
+attack (making taps while others attack), latency (of making taps), replicas (failover of a switch's master);
+all without. docs/BENCHMARKS.md has figures. Nothing is asserted about
 time. Exit code 0 unless something is broken: a frame that was miscounted, a crash.
 """
 
@@ -22,7 +23,7 @@ sys.dont_write_bytecode = True  # under sudo it would leave root's files in the 
 
 AIMS = {"created": {"p50": 2}, "first_copy": {"p50": 10, "p99": 30}, "active": {"p50": 30, "p99": 150}}
 WHAT = {"created": "POST to 201", "first_copy": "POST to first copy", "active": "POST to active", "deleted": "DELETE ?wait to 204"}
-PARTS = ["scenarios", "failover", "moves", "attack", "latency"]
+PARTS = ["scenarios", "failover", "moves", "attack", "latency", "replicas"]
 TUNNELS = ["geneve", "vxlan", "gre"]
 
 
@@ -38,6 +39,7 @@ def arguments():
     parser.add_argument("--rounds", type=int, help="rounds of scenarios and attack; default 5, quick 1")
     parser.add_argument("--seconds", type=int, help="of TCP in each run of scenarios; default 2, quick 1")
     parser.add_argument("--failovers", type=int, help="times that a monitor goes and comes; default 20, quick 2; a quarter of it silently")
+    parser.add_argument("--kills", type=int, help="times that a switch's master is killed; default 50, quick 3")
     parser.add_argument("--moves", type=int, help="moves of each kind and variant; default 20, quick 1")
     parser.add_argument("--taps", type=int, help="taps made for each figure of latency and attack; default 100, quick 20")
     parser.add_argument("--present", type=int, help="other taps that are many; default 10000, quick 1000")
@@ -59,7 +61,7 @@ def arguments():
     args.tunnel = args.tunnel or (TUNNELS[:1] if args.quick else TUNNELS)
     args.scenario = args.scenario or list("abcd")
     args.variant = args.variant or ["forward", "redirect", "Mirror"]
-    for name, full, quick in (("rounds", 5, 1), ("seconds", 2, 1), ("failovers", 20, 2), ("moves", 20, 1), ("taps", 100, 20), ("present", 10_000, 1000)):
+    for name, full, quick in (("rounds", 5, 1), ("seconds", 2, 1), ("failovers", 20, 2), ("kills", 50, 3), ("moves", 20, 1), ("taps", 100, 20), ("present", 10_000, 1000)):
         if getattr(args, name) is None:
             setattr(args, name, quick if args.quick else full)
     return args
@@ -150,6 +152,19 @@ def moves(w, check, args, figures):
         [f"{f['kind']}, {f['variant']}", *(c for d in ("out", "in") for c in (*(f"{f[d + '_gap'][p]:.0f}" for p in ("p50", "p90", "max")), f[d + "_lost"]["p50"])),
          f"{f['took']['p50']:.0f}"] for f in found])
     print("  out, in: the longest time between two frames that arrived; itself: what plugging over, or the change of speakers, takes of it.", flush=True)
+
+
+def replicas(w, check, args, figures):
+    """A switch's master is killed."""
+    import bench_replicas
+    from bench_figures import load, table
+
+    print(f"\nkill -9 of a switch's master, {args.kills} times, of three replicas; load {load()}", flush=True)
+    figures["replicas"] = found = bench_replicas.measure(w, check, args.kills, bench_replicas.program(args.flowtapd, "etcd"))
+    table(["until another acts, ms", "times", "p50", "p90", "max"], [
+        [what, found[key]["n"], *(f"{found[key][p]:.0f}" for p in ("p50", "p90", "max"))]
+        for key, what in (("all", "all"), ("leader", "it led"), ("other", "another led")) if key in found])
+    print("  from right before kill -9 to the first flow at the switch of a tap that a survivor was given then. Aim: at most 2000, worst.", flush=True)
 
 
 def attack(w, check, args, figures):

@@ -23,7 +23,7 @@ from topo import Quiet, run
 
 ETCD_DISK = "192m"  # a member keeps 128 MiB for its log
 HTTP, PEER = 8080, 8081
-MEMBERS = 3
+MEMBERS, REPLICAS = 3, 3
 
 
 class Machine:
@@ -34,7 +34,7 @@ class Machine:
         self.host = lab.net.addHost(name, cls=Quiet, ip=None)
         self.process, self.starts = None, 0
         self.stopped = False  # by SIGSTOP
-        self.log = os.path.join(lab.directory, f"{name}.log")
+        self.log = tempfile.mkstemp(prefix=f"{name}-", suffix=".log", dir=lab.directory)[1]
         under = lab.underlay.pid
         run(["ip", "link", "add", "mgmt0", "netns", str(self.host.pid), "type", "veth", "peer", "name", f"{name}-mgmt", "netns", str(under)])
         run(netns.inside(under, "ip", "link", "set", f"{name}-mgmt", "master", "br-mgmt", "up"))
@@ -114,9 +114,7 @@ class Member(Machine):
         peer = f"http://{self.address}:2380"
         return [self.binary, "--name", self.name, "--data-dir", os.path.join(self.disk, "data"), "--listen-client-urls", self.url,
                 "--advertise-client-urls", self.url, "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
-                "--initial-cluster", ",".join(f"{name}=http://{address}:2380" for name, address in self.peers),
-                # A leader that is gone is noticed in half a second, which lets leases of a second exist.
-                "--heartbeat-interval", "50", "--election-timeout", "500", "--log-level", "warn"]
+                "--initial-cluster", ",".join(f"{name}=http://{address}:2380" for name, address in self.peers), "--log-level", "warn"]
 
     @property
     def serves(self):
@@ -146,18 +144,16 @@ class Member(Machine):
 class Replica(Machine):
     """A flowtapd."""
 
-    def __init__(self, lab, name, address, binary, etcd, peers):
+    def __init__(self, lab, name, address, binary, etcd):
         super().__init__(lab, name, address)
-        self.binary, self.etcd, self.peers = binary, etcd, peers
+        self.binary, self.etcd = binary, etcd
         self.base = f"http://{address}:{HTTP}"
         self.openflow = f"{address}:6653"
         self.api = Api(self.base)
 
     def command(self):
-        words = [self.binary, "--etcd-endpoints", ",".join(self.etcd), "--openflow-addr", self.openflow, "--http-addr", f"{self.address}:{HTTP}", "--insecure"]
-        if self.peers:
-            words += ["--name", self.name, "--peer-addr", f"{self.address}:{PEER}"]
-        return words
+        return [self.binary, "--etcd-endpoints", ",".join(self.etcd), "--openflow-addr", self.openflow, "--http-addr", f"{self.address}:{HTTP}",
+                "--name", self.name, "--peer-addr", f"{self.address}:{PEER}", "--insecure"]
 
 
 class Cluster:
@@ -165,16 +161,14 @@ class Cluster:
 
     def __init__(self, lab, flowtapd, etcd):
         self.lab = lab
-        # Until there are replicas: one flowtapd is a cluster, too.
-        peers = "--peer-addr" in subprocess.run([flowtapd, "--help"], capture_output=True, text=True, check=False).stdout
         addresses = [(f"e{n}", f"{lab.mgmt}.{30 + n}") for n in range(1, MEMBERS + 1)]
         self.members, self.replicas = [], []
         lab.on_stop.append(self._end)
         try:
             for name, address in addresses:
                 self.members.append(Member(lab, name, address, etcd, addresses))
-            for n in range(1, MEMBERS + 1 if peers else 2):
-                self.replicas.append(Replica(lab, f"f{n}", f"{lab.mgmt}.{20 + n}", flowtapd, [m.url for m in self.members], peers))
+            for n in range(1, REPLICAS + 1):
+                self.replicas.append(Replica(lab, f"f{n}", f"{lab.mgmt}.{20 + n}", flowtapd, [m.url for m in self.members]))
         except BaseException:
             self.__exit__()
             raise
@@ -198,13 +192,13 @@ class Cluster:
             m.remove()
         self.members, self.replicas = [], []
 
-    def start(self, timeout=20.0):
+    def start(self, timeout=60.0):
         """Start everything, and wait until every replica serves."""
         for m in self.machines:
             m.start()
         self.wait_ready(timeout)
 
-    def wait_ready(self, timeout=20.0):
+    def wait_ready(self, timeout=60.0):
         deadline = time.monotonic() + timeout
         for r in self.replicas:
             while not r.api.ready():

@@ -132,7 +132,8 @@ class Chaos:
         return time.monotonic()
 
     def _hold(self, end, part=1.0):
-        time.sleep(max(0.0, min(self.rng.uniform(0.1, self.longest) * part, end - time.monotonic())))
+        """Wait: mostly short, sometimes long."""
+        time.sleep(max(0.0, min((0.1 + self.longest * self.rng.random() ** 2) * part, end - time.monotonic())))
 
     def _begin(self):
         fault = self.rng.choice(self.KINDS)(self)

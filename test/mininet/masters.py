@@ -6,6 +6,8 @@
 
 A controller may change a switch only while the switch holds it for master (OpenFlow 1.3.5 §6.3.5). Open vSwitch
 refuses changes of slaves, not those of controllers that never asked for a role: these count as wrong here.
+
+The leader speaks to a switch through its master, which must not go back to an older leader: that is in the masters' logs.
 """
 
 import collections
@@ -17,6 +19,7 @@ BEGIN = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z\|")  # of a message; what follows 
 CHANGES = ("OFPT_FLOW_MOD", "OFPT_GROUP_MOD", "OFPT_METER_MOD")
 ROLE = re.compile(r"\brole=(\w+)(?: generation_id=(\d+))?")
 MASTER = ("master", "primary")  # as Open vSwitch spelled it, and spells it
+RELAY = re.compile(r'msg="a relay begins".* dpid=(\w+) epoch=(\d+)')
 
 
 def messages(lines):
@@ -52,6 +55,20 @@ class Masters:
                 f.seek(self._from[n])
                 found[n] = Acts(f)
         return found
+
+
+def relays_gone_back(path):
+    """Lines of a replica's log by which it let an older leader speak to a switch after a newer one."""
+    newest, wrong = {}, []
+    with open(path, errors="replace") as f:
+        for line in f:
+            found = RELAY.search(line)
+            if found:
+                dpid, epoch = found[1], int(found[2])
+                if epoch < newest.get(dpid, 0):
+                    wrong.append(f"after epoch {newest[dpid]}: {line.strip()}")
+                newest[dpid] = max(epoch, newest.get(dpid, 0))
+    return wrong
 
 
 class Acts:

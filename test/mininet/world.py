@@ -77,13 +77,13 @@ class World:
         parts.append(f"--- flowtapd's log\n{self.flowtapd.tail()}")
         return "".join(parts)
 
-    def at_rest(self, still=0.5):
+    def at_rest(self, still=0.5, wait=WAIT):
         """The switches' snapshot once it has not changed for that many seconds: what to compare with later."""
-        deadline = time.monotonic() + WAIT
+        deadline = time.monotonic() + wait
         last, since = self.lab.snapshot(), time.monotonic()
         while time.monotonic() - since < still:
             if time.monotonic() > deadline:
-                raise NotReady(f"the switches still change after {WAIT} s")
+                raise NotReady(f"the switches still change after {wait:.0f} s")
             now = self.lab.snapshot()
             if now != last:
                 last, since = now, time.monotonic()
