@@ -64,7 +64,7 @@ type Deps struct {
 	Limits fairlisten.Limits
 	// MaxWatchers bounds the streams of ?watch=true; one more is answered 503. Zero is 512.
 	MaxWatchers int
-	// MaxWatchersPerSource bounds those of one address. Zero is 64.
+	// MaxWatchersPerSource bounds those of one login, or of one address without a login. Zero is 64.
 	MaxWatchersPerSource int
 	// Heartbeat is the time between two comments on an idle stream. Zero is 15 s.
 	Heartbeat time.Duration

@@ -13,8 +13,7 @@ import (
 // connKey finds the connection of a request in its context.
 type connKey struct{}
 
-// settle says that a connection has shown that it means well: it has made a whole request that was not
-// refused for want of a login. A connection for which there is no room any more is closed after its answer.
+// settle says that a connection has shown that it means well: it has made a request whose login was good. A connection for which there is no room any more is closed after its answer.
 func settle(w http.ResponseWriter, r *http.Request) {
 	if nc, ok := r.Context().Value(connKey{}).(net.Conn); ok && !fairlisten.Settle(nc) {
 		w.Header().Set("Connection", "close")
@@ -53,8 +52,11 @@ func (b *lifting) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// sourceOf is the address that a request's share of what is bounded counts for.
+// sourceOf is whom a request's share of what is bounded counts for: its login or, where there is none, its address.
 func sourceOf(r *http.Request) string {
+	if token := scopeOf(r.Context()).principal.Token; token != "" {
+		return token
+	}
 	at, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return ""

@@ -8,10 +8,14 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/stretchr/testify/require"
 )
 
@@ -88,8 +92,37 @@ func TestWatchesAreShared(t *testing.T) {
 	for i, from := range []string{"127.0.0.7", "127.0.0.7", "127.0.0.8"} {
 		nc := raw(t, from, addr, "GET /v1/taps?watch=true HTTP/1.1\r\nHost: x\r\n\r\n")
 		resp, err := http.ReadResponse(bufio.NewReader(nc), nil)
-		require.NoError(t, err)
-		defer resp.Body.Close()
+		require.NoError(t, err) // to close the body would be to wait for the end of the watch
 		require.Equal(t, []int{200, 503, 200}[i], resp.StatusCode)
 	}
+}
+
+// A connection is settled by a request with a good login, and by nothing else. One login has its share of the
+// watches wherever it comes from; another's go on from the same address.
+func TestALoginSettlesAndIsCounted(t *testing.T) {
+	g := newGuarded(t)
+	registry := prometheus.NewRegistry()
+	addr := listening(t, g.world, func(d *Deps) { d.Insecure, d.MaxWatchersPerSource, d.Registry = false, 1, registry })
+	settled := func() string {
+		page := httptest.NewRecorder()
+		promhttp.HandlerFor(registry, promhttp.HandlerOpts{}).ServeHTTP(page, httptest.NewRequest("GET", "/metrics", nil))
+		m := regexp.MustCompile(`flowtap_connections\{.*state="settled"\} (\d+)`).FindStringSubmatch(page.Body.String())
+		require.NotNil(t, m)
+		return m[1]
+	}
+	ask := func(from, path, secret string) int {
+		nc := raw(t, from, addr, "GET "+path+" HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "+secret+"\r\n\r\n")
+		resp, err := http.ReadResponse(bufio.NewReader(nc), nil)
+		require.NoError(t, err)
+		return resp.StatusCode // to close the body would be to wait for the end of a watch
+	}
+	for path, want := range map[string]int{"/readyz": 200, "/v1/none": 404, "/v1/taps": 401} {
+		require.Equal(t, want, ask("127.0.0.7", path, g.secrets["expired"]), path)
+		require.Equal(t, "0", settled(), path)
+	}
+	const watch = "/v1/taps?watch=true"
+	require.Equal(t, 200, ask("127.0.0.7", watch, g.secrets["member"]))
+	require.Equal(t, "1", settled())
+	require.Equal(t, 503, ask("127.0.0.8", watch, g.secrets["member"]))
+	require.Equal(t, 200, ask("127.0.0.7", watch, g.secrets["reader"]))
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"github.com/flowtap/flowtap/access"
 	"github.com/flowtap/flowtap/fairlisten"
 	"github.com/flowtap/flowtap/store"
 )
@@ -80,7 +81,7 @@ func (s *Server) endpoint(rt route) http.Handler {
 		}
 		r, err := s.admit(w, r, rt)
 		if err == nil {
-			if rt.path != "unmatched" {
+			if rt.rule.Least != access.Nobody {
 				settle(w, r)
 			}
 			handle := rt.handle

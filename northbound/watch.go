@@ -147,7 +147,7 @@ func (res *resource[S, T]) hasAll(objs []*store.Object[S, T], rev int64) bool {
 	return true
 }
 
-// watchers counts open watches, by address.
+// watchers counts open watches, by whom sourceOf gives.
 type watchers struct {
 	mu  sync.Mutex // guards all
 	all int
@@ -163,7 +163,7 @@ func (s *Server) takeWatcher(source string) error {
 	case n.all >= s.deps.MaxWatchers:
 		return unavailable("%d watches are open, which is the limit: close one or try again later", n.all)
 	case n.by[source] >= s.deps.MaxWatchersPerSource:
-		return unavailable("%d watches of this address are open, which is the limit: close one or try again later", n.by[source])
+		return unavailable("%d watches of yours are open, which is the limit: close one or try again later", n.by[source])
 	}
 	if n.by == nil {
 		n.by = map[string]int{}

@@ -103,7 +103,7 @@ func (a *app) each(ctx context.Context, objs []wanted, f func(wanted) error) err
 // applyOne makes or replaces one object, and says which: "created", "changed" or "".
 func applyOne(ctx context.Context, c *client, w wanted, wait time.Duration) (o object, what string, err error) {
 	q := w.project()
-	was, err := c.getWith(ctx, w.col, w.id, q)
+	was, err := c.get(ctx, w.col, w.id, q)
 	var p *problem
 	if errors.As(err, &p) && p.Status == http.StatusNotFound {
 		status, err := c.do(ctx, request{method: http.MethodPost, path: w.col.path(""), query: q, body: w.body, wait: wait}, &o)

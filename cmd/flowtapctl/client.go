@@ -194,7 +194,7 @@ func problemOf(resp *http.Response, b []byte) error {
 	return p
 }
 
-func (c *client) getWith(ctx context.Context, col *collection, id string, q url.Values) (object, error) {
+func (c *client) get(ctx context.Context, col *collection, id string, q url.Values) (object, error) {
 	var o object
 	_, err := c.do(ctx, request{method: http.MethodGet, path: col.path(id), query: q}, &o)
 	return o, err

@@ -50,7 +50,7 @@ func (a *app) getCommand() *cobra.Command {
 			}
 			var objs []object
 			for _, id := range args[1:] {
-				o, err := c.getWith(cmd.Context(), col, id, one)
+				o, err := c.get(cmd.Context(), col, id, one)
 				if err != nil {
 					return err
 				}
