@@ -170,12 +170,14 @@ class Story:
     @contextlib.contextmanager
     def away(self, vm, unplugged=False):
         """While vm cannot receive: copies to it are lost, or what is redirected to it; beside an unplugged port, some are."""
-        concerned = [(f, f.done(SLACK), f.monitor is vm) for f in self.flows
-                     if f.tap and (f.monitor is vm or unplugged and unplugging_hurts(vm, f.monitor))]
+        concerned = [(f, f.done(SLACK), unplugging_hurts(vm, f.monitor)) for f in self.flows if f.tap]
         yield
-        for flow, begin, itself in concerned:
+        for flow, begin, hurts in concerned:
             life = flow.lives[-1]
-            (life.gone if itself else life.beside).append((begin, flow.begun()))
+            if flow.monitor is vm:
+                life.gone.append((begin, flow.begun()))
+            elif unplugged and (hurts or unplugging_hurts(vm, flow.monitor)):
+                life.beside.append((begin, flow.begun()))
 
     def link_down_and_up(self):
         vm = self.rng.choice((self.web, self.far, *self.monitors))

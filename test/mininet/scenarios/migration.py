@@ -40,6 +40,7 @@ def move(w, check, web, peer, ids, to, title=""):
             first = out.next, into.next
             w.lab.migrate(web, to)
             w.wait_port(web)
+            hurts |= unplugging_hurts(web, ids)
             last = out.next, into.next
             back = resumed(at, out, web, peer) and resumed(at, into, peer, web)
             out.wait_more(500)
@@ -67,10 +68,10 @@ def resumed(at, sender, a, b):
 
 
 def unplugging_hurts(vm, monitor):
-    """Whether to unplug vm may cost the monitor copies.
+    """Whether to unplug vm from where it is, or to plug it in there, may cost the monitor copies.
 
-    Where a port is taken off a switch, the userspace datapath of Open vSwitch loses frames that come by
-    tunnel for others on the node, some milliseconds long: also with no controller and no tap.
+    Where a port comes to a switch or is taken off it, the userspace datapath of Open vSwitch loses frames that
+    come by tunnel for others on the node, some milliseconds long: also with no controller and no tap.
     """
     return vm.node is monitor.node
 

@@ -42,6 +42,7 @@ class Shop:
                 first = out.next, into.next
                 change()
                 self.settled()
+                hurts |= unplugging_hurts(web, ids)
                 last = out.next, into.next
                 back = resumed(at, out, web, far) and resumed(at, into, far, web)
                 for s in (out, into):
