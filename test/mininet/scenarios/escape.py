@@ -68,7 +68,7 @@ class Life:
         self.posted, self.active, self.deleting, self.deleted = posted, None, None, None
         self.changes = []  # (from, to): its monitor is being exchanged for another
         self.gone = []  # (from, to): its monitor is not there, or its link is down
-        self.beside = []  # (from, to): a port beside its monitor is unplugged
+        self.beside = []  # (from, to): a port beside its monitor, or beside its target, is unplugged or plugged in
 
 
 class Story:
@@ -170,14 +170,18 @@ class Story:
     @contextlib.contextmanager
     def away(self, vm, unplugged=False):
         """While vm cannot receive: copies to it are lost, or what is redirected to it; beside an unplugged port, some are."""
-        concerned = [(f, f.done(SLACK), unplugging_hurts(vm, f.monitor)) for f in self.flows if f.tap]
+        concerned = [(f, f.done(SLACK), self.hurts(vm, f)) for f in self.flows if f.tap]
         yield
         for flow, begin, hurts in concerned:
             life = flow.lives[-1]
             if flow.monitor is vm:
                 life.gone.append((begin, flow.begun()))
-            elif unplugged and (hurts or unplugging_hurts(vm, flow.monitor)):
+            elif unplugged and (hurts or self.hurts(vm, flow)):
                 life.beside.append((begin, flow.begun()))
+
+    def hurts(self, vm, flow):
+        """Whether to unplug vm or plug it in where it is may cost copies, at the monitor's node or at the target's, where they are made."""
+        return unplugging_hurts(vm, flow.monitor) or vm is not self.web and vm.node is self.web.node
 
     def link_down_and_up(self):
         vm = self.rng.choice((self.web, self.far, *self.monitors))
