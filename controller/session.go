@@ -49,9 +49,12 @@ func (s *sessions) add(ctx context.Context, new *session) bool {
 			return true
 		}
 		s.mu.Unlock()
-		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-		err := old.conn.Barrier(ctx)
+		asking, cancel := context.WithTimeout(ctx, 5*time.Second)
+		err := old.conn.Barrier(asking)
 		cancel()
+		if ctx.Err() != nil {
+			return false // the second one went first, which says nothing of the other
+		}
 		if err == nil {
 			s.log.Warn("a second switch claims a connected datapath id; refused", "dpid", new.dpid,
 				"connected", old.conn.RemoteAddr(), "refused", new.conn.RemoteAddr())

@@ -99,7 +99,7 @@ func (r *Replica) servePeers(ctx context.Context) error {
 	mux.HandleFunc("GET /relay", func(w http.ResponseWriter, q *http.Request) { r.serveRelay(ctx, w, q) })
 	mux.HandleFunc("POST /settled", r.serveSettled)
 	mux.HandleFunc(apiPrefix+"/", r.serveAPI)
-	srv := &http.Server{ReadHeaderTimeout: linkSilence, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+	srv := &http.Server{ReadHeaderTimeout: r.d.LinkSilence, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ConnContext: func(ctx context.Context, nc net.Conn) context.Context { return context.WithValue(ctx, connKey{}, nc) },
 		BaseContext: func(net.Listener) context.Context { return ctx },
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
