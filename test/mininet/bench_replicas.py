@@ -1,9 +1,9 @@
 """How long a switch is without a master that acts, after kill -9 of its master.
 
-Three replicas and three etcd members (cluster.py), one switch under watch. Each time its master is killed,
-which by turns is the leader too. A surviving replica is given a tap of a port there at once; the time is until
-the switch has the tap's first flow, from right before the kill: by then another replica is its master, by its own word,
-and the leader, the next one where it was killed, speaks to it through that.
+Three replicas, three etcd members (cluster.py), three switches. Each second time the replica that is killed is the
+leader, else another one; the switch under watch is one that it was master of. A surviving replica is given a tap of a port
+there at once; the time is until the switch has the tap's first flow, from right before the kill: by then another replica is
+its master, by its own word, and the leader, the next one where it was killed, speaks to it through that.
 """
 
 import os
@@ -33,10 +33,11 @@ def measure(w, check, count, etcd):
             for name in NODES:
                 w.api.wait_state("nodes", name, "connected", timeout=SECONDS)
             w.network("shop")
-            web, = w.vms("shop", ("web", "n1"), warm=False)
+            webs = dict(zip(NODES, w.vms("shop", *((f"web{n}", n) for n in NODES), warm=False)))
             ids, = w.monitors(("ids", "n1"))
             for n in range(count):
-                leads, seconds = failover(w, cluster, web, ids, 10000 + n)
+                leads = n % 2 == 1
+                seconds = failover(w, cluster, webs, ids, 10000 + n, leads)
                 took[leads].append(seconds * 1000)
                 print(f"    {n + 1} of {count}: {seconds * 1000:.0f} ms{', the leader' if leads else ''}", file=sys.stderr, flush=True)
         finally:
@@ -45,13 +46,9 @@ def measure(w, check, count, etcd):
     return {"all": percentiles(took[True] + took[False]), **{name: percentiles(took[k]) for k, name in ((True, "leader"), (False, "other")) if took[k]}, "raw": took[True] + took[False]}
 
 
-def failover(w, cluster, web, ids, port):
-    """Kill the master of web's node once; whether it led, and how long that took."""
-    keys = cluster.members[0].dump("/flowtap/v1/")
-    dpid = f"{int(web.node.datapath_id, 16):016x}"
-    named = [v for k, v in keys.items() if k.startswith("/flowtap/v1/masters/") and k.rsplit("/", 1)[1].replace(":", "") == dpid]
-    master = next(r for r in cluster.replicas if f'"{r.name}"' in named[0])
-    leads = master.name in keys["/flowtap/v1/leader"]
+def failover(w, cluster, webs, ids, port, leads):
+    """Kill the leader, or another replica, that is the master of a switch; how long that switch went without, seconds."""
+    master, web = victim(cluster, webs, leads)
     survivor = next(r for r in cluster.replicas if r is not master)
     tap = {"id": f"t{port}", "src": web.name, "dst": ids.name, "action": "forward", "match": f"nw_proto=UDP; tp_dst={port}", "direction": "out"}
     begin = time.monotonic()
@@ -72,7 +69,22 @@ def failover(w, cluster, web, ids, port):
             raise TimeoutError(f"{master} does not have its switches again")
         time.sleep(0.02)
     time.sleep(2)
-    return leads, took
+    return took
+
+
+def victim(cluster, webs, leads):
+    """A replica that leads, or does not, and the VM of a switch that it is master of. Each has one by and by: they are spread evenly."""
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        keys = cluster.members[0].dump("/flowtap/v1/")
+        masters = {k.rsplit("/", 1)[1].replace(":", ""): v for k, v in keys.items() if k.startswith("/flowtap/v1/masters/")}
+        for web in webs.values():
+            named = masters.get(f"{int(web.node.datapath_id, 16):016x}", "")
+            for r in cluster.replicas:
+                if f'"{r.name}"' in named and (r.name in keys["/flowtap/v1/leader"]) == leads:
+                    return r, web
+        time.sleep(0.05)
+    raise TimeoutError(f"no switch whose master {'leads' if leads else 'does not lead'}: {masters}, leader {keys['/flowtap/v1/leader']}")
 
 
 def flows(w, node):
