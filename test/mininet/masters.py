@@ -19,7 +19,7 @@ BEGIN = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z\|")  # of a message; what follows 
 CHANGES = ("OFPT_FLOW_MOD", "OFPT_GROUP_MOD", "OFPT_METER_MOD")
 ROLE = re.compile(r"\brole=(\w+)(?: generation_id=(\d+))?")
 MASTER = ("master", "primary")  # as Open vSwitch spelled it, and spells it
-STARTED = "|bridge|INFO|ovs-vswitchd (Open vSwitch)"
+STARTED = "|vlog|INFO|opened log file"  # the first that ovs-vswitchd says
 RELAY = re.compile(r'msg="a relay begins".* dpid=(\w+) epoch=(\d+)')
 
 
