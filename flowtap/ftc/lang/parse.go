@@ -26,10 +26,6 @@ func Parse(f *File) (*Policy, Diagnostics) {
 			p.fault(p.here(), "a policy has at most %d statements", MaxStatements)
 			break
 		}
-		if len(ds) >= maxFaults {
-			p.fault(p.here(), "too many errors: what follows is not read")
-			break
-		}
 		if s := p.statement(); s != nil {
 			pol.Statements = append(pol.Statements, s)
 		}
@@ -79,12 +75,15 @@ func (p *parser) isPunct(c byte) bool { return p.tok.kind == tokPunct && p.tok.p
 
 func (p *parser) fault(at Span, format string, args ...any) {
 	if !p.failed {
-		*p.report = append(*p.report, Errorf(at, format, args...))
+		p.say(Errorf(at, format, args...))
 	}
 	p.failed = true
 }
 
 func (p *parser) hint(format string, args ...any) {
+	if len(*p.report) > maxFaults {
+		return
+	}
 	d := &(*p.report)[len(*p.report)-1]
 	*d = d.WithHint(format, args...)
 }
