@@ -29,6 +29,7 @@ var mayImport = map[string][]string{
 	"flowtap/trace":    {"openflow", "openflow/flowset", "openflow/ofsim", "topology", "flowtap", "flowtap/pipeline"},
 	"store":            {"access", "openflow", "topology", "flowtap"},
 	"controller":       {"openflow", "openflow/flowset", "openflow/ofconn", "openflow/ofsim", "topology", "flowtap", "flowtap/pipeline", "flowtap/trace", "store"},
+	"load":             {"topology", "flowtap/placement", "store"},
 	"replica":          {"fairlisten", "openflow", "openflow/ofconn"},
 	"northbound":       {"access", "fairlisten", "openflow", "topology", "flowtap", "flowtap/trace", "store"},
 	"tlsfiles":         {},
@@ -36,7 +37,7 @@ var mayImport = map[string][]string{
 	"gate":             {"fairlisten", "seldom", "tlsfiles", "openflow", "openflow/ofconn", "store"},
 	"fairlisten":       {},
 	"pki":              {},
-	"cmd/flowtapd":     {"fairlisten", "gate", "tlsfiles", "openflow", "openflow/flowset", "openflow/ofconn", "flowtap/trace", "controller", "northbound", "replica", "store"},
+	"cmd/flowtapd":     {"fairlisten", "gate", "tlsfiles", "openflow", "openflow/flowset", "openflow/ofconn", "flowtap/trace", "controller", "load", "northbound", "replica", "store"},
 	"cmd/flowtapctl":   {"pki", "tlsfiles", "topology", "flowtap", "flowtap/trace", "northbound"},
 	// Black box: what the clients of a history know is HTTP.
 	"test/chaos/history": {},

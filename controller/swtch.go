@@ -39,6 +39,9 @@ type swtch struct {
 	grouping    bool      // its groups are being looked at
 	groupsAfter time.Time // not again before
 
+	polling    bool // its ports' counters are being read
+	pollsAfter time.Time
+
 	flows, groupCount, foreign int // as last read: ours, and flows that are not
 }
 

@@ -16,10 +16,13 @@ import (
 	"github.com/flowtap/flowtap/fairlisten"
 	"github.com/flowtap/flowtap/flowtap/trace"
 	"github.com/flowtap/flowtap/gate"
+	"github.com/flowtap/flowtap/load"
 	"github.com/flowtap/flowtap/northbound"
+	"github.com/flowtap/flowtap/openflow"
 	"github.com/flowtap/flowtap/openflow/ofconn"
 	"github.com/flowtap/flowtap/replica"
 	"github.com/flowtap/flowtap/store"
+	"github.com/flowtap/flowtap/topology"
 )
 
 // cluster is this process among its like: a replica always, and a controller while it leads.
@@ -35,8 +38,9 @@ type cluster struct {
 
 // A term is this replica's time as the leader.
 type term struct {
-	ctl *controller.Controller
-	ctx context.Context
+	ctl   *controller.Controller
+	board *load.Board
+	ctx   context.Context
 }
 
 func newCluster(o options, st *store.Store, certs *sources, forSwitches, forPeers net.Listener, api http.Handler, log *slog.Logger, registry prometheus.Registerer) *cluster {
@@ -69,11 +73,18 @@ func (o *options) replicaName(forSwitches net.Listener) string {
 // lead serves switches until ctx, or the term, ends.
 func (c *cluster) lead(ctx context.Context, t *replica.Term) error {
 	ctx = store.Fenced(ctx, store.Fence{Key: replica.LeaderKey, Revision: t.Epoch, Lost: t.End})
+	board := load.New(c.store, c.log)
 	ctl := controller.New(controller.Deps{Config: c.config, Store: c.store, Listener: t.Switches, Logger: c.log, Metrics: c.metrics,
-		Elsewhere: t.Elsewhere, Place: c.Place})
-	c.now.Store(&term{ctl, ctx})
+		Elsewhere: t.Elsewhere, Place: c.Place, Counted: func(node string, at time.Time, ports map[string]openflow.PortStats) {
+			counts := make(map[string]load.Count, len(ports))
+			for name, p := range ports {
+				counts[name] = load.Count{Received: p.RxBytes, Sent: p.TxBytes}
+			}
+			board.Counted(node, at, counts)
+		}})
+	c.now.Store(&term{ctl, board, ctx})
 	defer c.now.Store(nil)
-	return together(ctx, ctl.Run, func(ctx context.Context) error {
+	return together(ctx, ctl.Run, board.Run, func(ctx context.Context) error {
 		for ctx.Err() == nil {
 			changed := c.Changed()
 			ctl.Placed(ctx)
@@ -174,4 +185,30 @@ func (c *cluster) replicas() []northbound.Replica {
 		out = append(out, northbound.Replica(i))
 	}
 	return out
+}
+
+// loads takes reports where this replica leads.
+type loads struct{ c *cluster }
+
+func (l loads) board() (*load.Board, error) {
+	if t := l.c.now.Load(); t != nil {
+		return t.board, nil
+	}
+	return nil, replica.ErrNoLeader
+}
+
+func (l loads) Node(ctx context.Context, id string, r topology.NodeReport) error {
+	b, err := l.board()
+	if err != nil {
+		return err
+	}
+	return b.Node(ctx, id, r)
+}
+
+func (l loads) Heartbeat(ctx context.Context, id string, h topology.Heartbeat) error {
+	b, err := l.board()
+	if err != nil {
+		return err
+	}
+	return b.Heartbeat(ctx, id, h)
 }
