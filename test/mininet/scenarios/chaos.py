@@ -25,7 +25,7 @@ from world import WAIT, NotReady, broadcast, exact, mixed, sending, udp
 NODES = ["n1", "n2", "n3"]
 RATE = 200  # frames a second of each sender: there are many minutes of them
 CONVERGED = 10  # seconds after the last fault, on a machine that is not busy beyond its processors
-SHORT, LONG = 4.5, 8.0  # seconds: the longest fault of a run of less than a minute, and of others; a lease is of three
+SHORT, LONG = 3.0, 8.0  # seconds: the longest fault of a run of less than a minute, and of others; a lease is of three
 TIES = {"ports": [("network", "networks")], "taps": [("src", "ports"), ("dst", "ports")]}  # fields that refer to others
 DYING = 2  # switches, after each segment
 GROUPS = 5  # of objects that the clients make and remove; of the last one the rivals do
