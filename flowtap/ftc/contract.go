@@ -68,6 +68,9 @@ func (t *Taps) contract(id eval.RowID) (Wanted, *fault) {
 	tap := f.tap
 	tap.Src, tap.Dst, tap.DstPool = t.engine.Value(row[colSrc]).S, t.engine.Value(row[colDst]).S, t.engine.Value(row[colPool]).S
 	one := tap.Dst != "" && tap.DstPool == "" && t.isID(row[colDst]) || tap.Dst == "" && tap.DstPool != "" && t.isID(row[colPool])
+	if tap.Dst == "" && tap.DstPool == "" && t.placing.Strategy != "" && t.isID(row[colSrc]) {
+		return t.placed(Wanted{ID: tapID(t.policy, tap.Src, f.about), Tap: tap, Row: id}), nil
+	}
 	if !one || !t.isID(row[colSrc]) || tap.Src == tap.Dst {
 		return Wanted{}, &fault{row: id, err: tap.Validate()}
 	}
