@@ -205,7 +205,10 @@ func exponent(s string) bool {
 	if s == "" || s[0] != 'e' && s[0] != 'E' {
 		return false
 	}
-	s = strings.TrimLeft(s[1:2], "+-") + s[min(2, len(s)):]
+	s = s[1:]
+	if s != "" && (s[0] == '+' || s[0] == '-') {
+		s = s[1:]
+	}
 	return s != "" && digit(s[0])
 }
 
