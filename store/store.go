@@ -70,6 +70,7 @@ type Store struct {
 	networks *Collection[topology.Network, topology.NetworkStatus]
 	ports    *Collection[topology.Port, topology.PortStatus]
 	pools    *Collection[topology.Pool, topology.PoolStatus]
+	policies *Collection[flowtap.Policy, flowtap.PolicyStatus]
 	taps     *Collection[flowtap.Tap, flowtap.TapStatus]
 	projects *Collection[access.Project, access.ProjectStatus]
 	tokens   *Collection[access.Token, access.TokenStatus]
@@ -121,6 +122,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	s.networks = newCollection(s, CollectionNetworks, networkLinks, s.mirror.networks)
 	s.ports = newCollection(s, CollectionPorts, portLinks, s.mirror.ports)
 	s.pools = newCollection(s, CollectionPools, poolLinks, s.mirror.pools)
+	s.policies = newCollection(s, CollectionPolicies, policyLinks, s.mirror.policies)
 	s.taps = newCollection(s, CollectionTaps, tapLinks, s.mirror.taps)
 	s.projects = newCollection(s, CollectionProjects, projectLinks, s.mirror.projects)
 	s.tokens = newCollection(s, CollectionTokens, tokenLinks, s.mirror.tokens)
