@@ -24,7 +24,7 @@ type compiled struct {
 	text    lang.Diagnostics // what there is to say of the text
 	taps    *ftc.Taps        // nil: not evaluated
 	engine  *eval.Engine
-	pending []eval.Change // facts that the engine was not told
+	pending []eval.Change   // facts that the engine was not told
 	reads   map[string]bool // collections that facts come from
 	limits  eval.Limits
 }

@@ -269,7 +269,7 @@ func (v *validator) redirects(concerned map[string]bool, gone []string) {
 		if !ours {
 			continue
 		}
-		reason := b.Reason
+		reason := v.policy.view.names(b.Reason)
 		for _, other := range b.Taps {
 			if topology.ProjectOf(other) != v.policy.view.project {
 				reason = "its monitor has what is of others already: a monitor without tag vlan serves one network"

@@ -3,6 +3,7 @@ package policy
 import (
 	"cmp"
 	"math"
+	"strings"
 
 	"github.com/flowtap/flowtap/flowtap"
 	"github.com/flowtap/flowtap/flowtap/ftc"
@@ -49,7 +50,17 @@ func (v view) rows(collection, id string, object any) []eval.Change {
 	return nil
 }
 
-func row(table string, values ...lang.Value) eval.Change { return eval.Change{Table: table, Row: values} }
+// names spells the inside ids of a text as the project's users do.
+func (v view) names(text string) string {
+	if v.project == topology.DefaultProject {
+		return text
+	}
+	return strings.ReplaceAll(text, v.project+":", "")
+}
+
+func row(table string, values ...lang.Value) eval.Change {
+	return eval.Change{Table: table, Row: values}
+}
 
 func (v view) node(id string, n *store.Node) []eval.Change {
 	return []eval.Change{row("flowtap:nodes", lang.Str(id), lang.Str(cmp.Or(n.Status.State, topology.NodeDisconnected)),

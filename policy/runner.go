@@ -189,7 +189,7 @@ func (r *Runner) carryOut(ctx context.Context, id string) error {
 	if !d.faults.Errors() && !d.empty() {
 		began := time.Now()
 		rev, err := r.store.ChangeTaps(ctx, d.change)
-		if fault := refusal(err, r.attempts); fault != nil {
+		if fault := p.refusal(err, r.attempts); fault != nil {
 			d.faults = append(d.faults, *fault)
 		} else if err != nil {
 			return r.undo(ctx, err)
@@ -258,7 +258,7 @@ func revisionText(rev int64) string { return strconv.FormatInt(rev, 10) }
 
 // refusal gives what the store's error says about the policy. What it says of other objects the world will
 // show, soon.
-func refusal(err error, attempts int) *lang.Diagnostic {
+func (c *compiled) refusal(err error, attempts int) *lang.Diagnostic {
 	var quota *store.QuotaError
 	var overlap *store.OverlapError
 	var reference *store.ReferenceError
@@ -267,7 +267,7 @@ func refusal(err error, attempts int) *lang.Diagnostic {
 		return overQuota(quota)
 	case attempts < 5:
 	case errors.As(err, &overlap), errors.As(err, &reference):
-		return wrong("%v", err)
+		return wrong("%s", c.view.names(err.Error()))
 	}
 	return nil
 }
@@ -280,8 +280,9 @@ func wrong(format string, args ...any) *lang.Diagnostic {
 // A Rehearsal is what a policy would do if it was written.
 type Rehearsal struct {
 	Diagnostics []flowtap.Diagnostic
-	// Put has taps as they would be, by inside ids; of these, Changed are there now, as they are. Delete has those that would go.
-	Put, Changed, Delete map[string]flowtap.Tap
+	// Put has taps as they would be, by inside ids; of these, Was has those that are there now, as they are. Delete has
+	// those that would go.
+	Put, Was, Delete map[string]flowtap.Tap
 }
 
 // Rehearse says what would become of the taps of a policy if it was p; nil: if it was deleted.
@@ -301,7 +302,7 @@ func (r *Runner) Rehearse(ctx context.Context, id string, p *flowtap.Policy) (Re
 }
 
 func (r *Runner) rehearse(id string, p *flowtap.Policy) Rehearsal {
-	out := Rehearsal{Put: map[string]flowtap.Tap{}, Changed: map[string]flowtap.Tap{}, Delete: map[string]flowtap.Tap{}}
+	out := Rehearsal{Put: map[string]flowtap.Tap{}, Was: map[string]flowtap.Tap{}, Delete: map[string]flowtap.Tap{}}
 	if p == nil {
 		for id, t := range r.world.byPolicy[id] {
 			out.Delete[id] = t.Spec
@@ -321,7 +322,7 @@ func (r *Runner) rehearse(id string, p *flowtap.Policy) Rehearsal {
 	for id, t := range d.change.Put {
 		out.Put[id] = t
 		if have := r.world.Taps[id]; have != nil {
-			out.Changed[id] = have.Spec
+			out.Was[id] = have.Spec
 		}
 	}
 	for _, id := range d.change.Delete {

@@ -40,7 +40,9 @@ const (
 // somebody else has one of the ids. It gives the revision at which the change is made. After ErrOutcomeUnknown, and after any error of a large change that comes with
 // ErrUndo, UndoPlans must be called before the next.
 func (s *Store) ChangeTaps(ctx context.Context, c PolicyChange) (revision int64, err error) {
-	fail := func(err error) (int64, error) { return 0, fmt.Errorf("change the taps of policy %s: %w", c.Policy, err) }
+	fail := func(err error) (int64, error) {
+		return 0, fmt.Errorf("change the taps of policy %s: %w", c.Policy, err)
+	}
 	room, done, err := s.quota(ctx, CollectionTaps, topology.ProjectOf(c.Policy))
 	if err != nil {
 		return fail(err)

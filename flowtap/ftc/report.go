@@ -9,28 +9,37 @@ import (
 	"github.com/flowtap/flowtap/flowtap/ftc/lang"
 )
 
-// mostReported bounds how many diagnostics a report has, and mostText the bytes of each one's text.
+// A report has at most so many diagnostics, and so many bytes of text in all and of each message.
 const (
 	mostReported = 50
-	mostText     = 4 << 10
+	mostText     = 12 << 10
+	mostMessage  = 300
 )
 
-// Report gives diagnostics as the API shows them. Of very many it has the first, and says how many more there are.
+// Report gives diagnostics as the API shows them. Of very many, or very long ones, it has the first, and says how many
+// more there are.
 func Report(ds lang.Diagnostics) []flowtap.Diagnostic {
 	var out []flowtap.Diagnostic
+	room := mostText
 	for i, d := range ds {
-		if i == mostReported {
+		text := d.String()
+		if i == mostReported || len(text) > room && i > 0 {
 			more := fmt.Sprintf("%d more errors and warnings", len(ds)-i)
 			return append(out, flowtap.Diagnostic{Severity: string(lang.Warning), Message: more, Text: "warning: " + more + "\n"})
 		}
+		room -= len(text)
 		line, column := d.Span.Position()
-		text := d.String()
-		if len(text) > mostText {
-			text = strings.ToValidUTF8(text[:mostText], "") + "...\n"
-		}
-		out = append(out, flowtap.Diagnostic{Severity: string(d.Severity), Line: line, Column: column, Message: d.Message, Hint: d.Hint, Text: text})
+		out = append(out, flowtap.Diagnostic{Severity: string(d.Severity), Line: line, Column: column,
+			Message: clip(d.Message, mostMessage), Hint: clip(d.Hint, mostMessage), Text: clip(text, mostText)})
 	}
 	return out
+}
+
+func clip(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "..."
 }
 
 // Because is an error about a wanted contract: at the rule that it follows from, with the rows by which it does.
