@@ -47,7 +47,7 @@ var mayImport = map[string][]string{
 	"flowtap/ftc/program": {"flowtap/ftc/lang"},
 	"flowtap/ftc/eval":    {"flowtap/ftc/lang", "flowtap/ftc/program"},
 	"flowtap/ftc":         {"topology", "flowtap", "flowtap/ftc/lang", "flowtap/ftc/program", "flowtap/ftc/eval"},
-	"cmd/ftc":             {"flowtap", "flowtap/ftc", "flowtap/ftc/lang", "flowtap/ftc/program", "flowtap/ftc/eval"},
+	"cmd/ftc":             {"flowtap", "flowtap/placement", "flowtap/ftc", "flowtap/ftc/lang", "flowtap/ftc/program", "flowtap/ftc/eval"},
 }
 
 // testHelpers are packages that only tests import.

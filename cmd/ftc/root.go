@@ -53,7 +53,8 @@ func (w world) root() *cobra.Command {
 			"  ftc eval --policy shop.ftc --facts shop.json --query 'public_vm(x)'\n" +
 			"  ftc compile --policy shop.ftc --facts shop.json\n" +
 			"  ftc explain shop-x5jx2 --policy shop.ftc --facts shop.json\n" +
-			"  ftc fmt -w shop.ftc",
+			"  ftc fmt -w shop.ftc\n" +
+			"  ftc simulate loads.jsonl --plot loads.svg",
 		SilenceErrors: true, SilenceUsage: true,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
@@ -63,6 +64,6 @@ func (w world) root() *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.AddCommand(w.checkCommand(), w.evalCommand(), w.compileCommand(), w.explainCommand(), w.fmtCommand())
+	root.AddCommand(w.checkCommand(), w.evalCommand(), w.compileCommand(), w.explainCommand(), w.fmtCommand(), w.simulateCommand())
 	return root
 }

@@ -18,11 +18,12 @@ import tempfile
 import time
 
 import netns
-from api import Api
+from api import Api, Refused
 from topo import Quiet, run
 
 ETCD_DISK = "192m"  # a member keeps 128 MiB for its log
 HTTP, PEER = 8080, 8081
+LEADER = "/flowtap/v1/leader"
 MEMBERS, REPLICAS = 3, 3
 
 
@@ -132,12 +133,12 @@ class Member(Machine):
     def free(self):
         run(netns.inside(self.host.pid, "rm", "-f", f"{self.disk}/ballast"))
 
-    def dump(self, prefix):
+    def dump(self, prefix, timeout=10):
         """Every key under a prefix with its value, as one revision has them, from etcd's JSON gateway."""
         def coded(text):
             return base64.b64encode(text.encode()).decode()
 
-        answer = Api(self.url).must("POST", "/v3/kv/range", {"key": coded(prefix), "range_end": coded(prefix[:-1] + chr(ord(prefix[-1]) + 1))}, timeout=10)
+        answer = Api(self.url).must("POST", "/v3/kv/range", {"key": coded(prefix), "range_end": coded(prefix[:-1] + chr(ord(prefix[-1]) + 1))}, timeout=timeout)
         return {base64.b64decode(kv["key"]).decode(): base64.b64decode(kv.get("value", "")).decode(errors="replace") for kv in answer.get("kvs", [])}
 
 
@@ -209,6 +210,23 @@ class Cluster:
     @property
     def api(self):
         return self.replicas[0].api
+
+    def leader(self):
+        """The replica that leads, as etcd says; None where nobody does, or etcd does not say."""
+        for m in self.members:
+            with contextlib.suppress(OSError, Refused):
+                name = m.dump(LEADER, timeout=1).get(LEADER)
+                return next((r for r in self.replicas if r.name == name), None)
+        return None
+
+    def etcd_leader(self):
+        """The member that leads etcd; None where nobody says."""
+        for m in self.members:
+            with contextlib.suppress(OSError, Refused):
+                said = Api(m.url).must("POST", "/v3/maintenance/status", {}, timeout=1)
+                if said.get("leader") == said["header"]["member_id"]:
+                    return m
+        return None
 
     def control(self, nodes):
         """Have the nodes' switches look for all replicas."""

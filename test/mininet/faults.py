@@ -104,6 +104,61 @@ def clock_step(machine, seconds):
     return Fault(f"clock of {machine} {seconds:+d} s", lambda: step(seconds), lambda: step(0))
 
 
+def lagging(member, filter, others):
+    """A member hears nothing of its peers, but the replicas reach it: it has what was, and takes what cannot be."""
+    fault = cut(filter, others)
+    fault.what = f"{member} lags: " + fault.what
+    return fault
+
+
+def dies_with_promises(member, filter, others, pause):
+    """A member is apart from its peers, and then is killed with all that it was asked for meanwhile."""
+    apart = cut(filter, others)
+
+    def begin():
+        apart.begin()
+        time.sleep(pause)
+        member.kill()
+
+    def end():
+        apart.end()
+        if not member.running:
+            member.start()
+    return Fault(f"{apart}, and {pause:.1f} s later kill -9 {member}", begin, end)
+
+
+def deposed(cluster, filter, how):
+    """The leading replica loses etcd, or stands still, or both, until another leads; then it goes on with what it thinks."""
+    leader = cluster.leader() or cluster.replicas[0]
+    etcd = cut(filter[leader.name], {m.name: m.address for m in cluster.members})
+
+    def begin():
+        if "cut" in how:
+            etcd.begin()
+        if "stop" in how:
+            leader.stop()
+        deadline = time.monotonic() + DEPOSED
+        while time.monotonic() < deadline and cluster.leader() in (None, leader):
+            time.sleep(0.05)
+        leader.go_on()
+
+    def end():
+        if "cut" in how:
+            etcd.end()
+    return Fault(f"{leader}, which leads, is without it: {' and '.join(how)}", begin, end)
+
+
+DEPOSED = 15  # seconds at most until another leads; a lease is of three, and etcd may just have no leader itself
+
+
+def switch_killed(lab, node, masters):
+    """ovs-vswitchd of a node dies with all its flows, and starts again at once."""
+    def begin():
+        lab.restart_vswitchd(node)
+        masters.all_of(node)
+    return Fault(f"kill -9 ovs-vswitchd of {node}, started at once", begin, lambda: None)
+
+
 class Chaos:
     """Makes faults up, in an order that a seed gives."""
 
@@ -118,25 +173,45 @@ class Chaos:
     def run(self, seconds):
         """Faults for so many seconds; then everything is whole again. Returns when that was, by time.monotonic()."""
         end = time.monotonic() + seconds
+        due = []
         try:
-            while time.monotonic() < end:
-                self._begin()
-                self._hold(end)
+            while due or time.monotonic() < end:
+                if not due:
+                    due = self._hand()
+                self._begin(due.pop()(self))
+                self._hold()
                 if self.rng.random() < 0.3:
-                    self._begin()  # a second one while the first holds
-                    self._hold(end)
+                    self._begin(self.rng.choice(self.KINDS)(self))  # a second one while the first holds
+                    self._hold()
                 self._end_all()
-                self._hold(end, 0.5)
+                self._hold(0.5)
         finally:
             self._end_all()
         return time.monotonic()
 
-    def _hold(self, end, part=1.0):
-        """Wait: mostly short, sometimes long."""
-        time.sleep(max(0.0, min((0.1 + self.longest * self.rng.random() ** 2) * part, end - time.monotonic())))
+    def kill_switches(self, lab, masters, count):
+        """So many switches die, each while another fault holds. Returns when all is whole again, as run does."""
+        try:
+            for node in self.rng.sample(sorted(self.switches), count):
+                self._begin(self.rng.choice(self.KINDS)(self))
+                self._begin(switch_killed(lab, node, masters))
+                self._hold(0.5)
+                self._end_all()
+        finally:
+            self._end_all()
+        return time.monotonic()
 
-    def _begin(self):
-        fault = self.rng.choice(self.KINDS)(self)
+    def _hand(self):
+        """Kinds of faults to come: each of those without which a run proves little, and as many of any kind."""
+        hand = self.NEEDED + [self.rng.choice(self.KINDS) for _ in self.NEEDED]
+        self.rng.shuffle(hand)
+        return hand
+
+    def _hold(self, part=1.0):
+        """Wait: mostly short, sometimes long."""
+        time.sleep((0.1 + self.longest * self.rng.random() ** 2) * part)
+
+    def _begin(self, fault):
         fault.since = time.time()
         self.log.append(fault)
         self._now.append(fault)
@@ -187,6 +262,22 @@ class Chaos:
         one = self.rng.choice(self.cluster.machines)
         return clock_step(one, self.rng.choice((-1, 1)) * self.rng.choice((2, 3600, 86400 * 400)))
 
+    def _member(self):
+        """A member with its peers; every other time the one that leads."""
+        one = self.cluster.etcd_leader() if self.rng.random() < 0.5 else None
+        one = one or self.rng.choice(self.cluster.members)
+        return one, self.filters[one.name], {m.name: m.address for m in self.cluster.members if m is not one}
+
+    def _lagging(self):
+        return lagging(*self._member())
+
+    def _dies_with_promises(self):
+        return dies_with_promises(*self._member(), 0.5 + self.rng.random())
+
+    def _deposed(self):
+        return deposed(self.cluster, self.filters, self.rng.choice((["cut"], ["stop"], ["cut", "stop"])))
+
+    NEEDED = [_lagging, _dies_with_promises, _deposed]
     KINDS = [_kill, _kill_replica, _kill_all, _stop, _stop, _cut, _cut, _isolate, _full] + ([_clock] if clock.supported() else [])
 
     def report(self):

@@ -19,6 +19,7 @@ BEGIN = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z\|")  # of a message; what follows 
 CHANGES = ("OFPT_FLOW_MOD", "OFPT_GROUP_MOD", "OFPT_METER_MOD")
 ROLE = re.compile(r"\brole=(\w+)(?: generation_id=(\d+))?")
 MASTER = ("master", "primary")  # as Open vSwitch spelled it, and spells it
+STARTED = "|vlog|INFO|opened log file"  # the first that ovs-vswitchd says
 RELAY = re.compile(r'msg="a relay begins".* dpid=(\w+) epoch=(\d+)')
 
 
@@ -40,9 +41,18 @@ class Masters:
     def __init__(self, lab, nodes):
         self.lab, self.nodes = lab, nodes
         for n in nodes:
-            lab.appctl(n, "vlog/disable-rate-limit", "vconn")
             lab.appctl(n, "vlog/set", "vconn:file:dbg")
+            lab.nodes[n].log_levels = "-vvconn:file:dbg"  # of one that is restarted: from its first message on
+            self.all_of(n)
         self._from = {n: os.path.getsize(self._path(n)) for n in nodes}
+
+    def all_of(self, node):
+        """Have every message logged, however many; to be said again after a restart."""
+        self.lab.appctl(node, "vlog/disable-rate-limit", "vconn")
+
+    def close(self):
+        for n in self.nodes:
+            self.lab.nodes[n].log_levels = ""
 
     def _path(self, node):
         return os.path.join(self.lab.directory, f"{node}-vswitchd.log")
@@ -78,10 +88,14 @@ class Acts:
         self.wrong = []
         self.by = collections.Counter()  # connection to its changes
         self.terms = []  # (generation id, connection), as the switch granted them
+        self._life = 0  # the first term that the switch may remember
         self._role = {}  # connection to its role; equal where it never asked
         self._asked = {}  # (connection, xid) to (role, generation id)
         self._refusable = {}  # (connection, xid) to what is wrong unless an error follows
         for message in messages(lines):
+            if STARTED in message:  # it knows of no role, nor of a generation that was
+                self._role.clear()
+                self._life = len(self.terms)
             found = HEAD.search(message)
             if found:
                 self._message(" ".join(message.split())[:300], *found.groups())
@@ -111,9 +125,9 @@ class Acts:
             for other, was in self._role.items():
                 if was in MASTER and other != connection:
                     self._role[other] = "slave"
-            if self.terms and generation < self.terms[-1][0]:
+            if self.terms[self._life:] and generation < self.terms[-1][0]:
                 self.wrong.append(f"generation {generation} after {self.terms[-1][0]}: {text}")
-            if any(g == generation and c != connection for g, c in self.terms):
+            if any(g == generation and c != connection for g, c in self.terms[self._life:]):
                 self.wrong.append(f"a second master of generation {generation}: {text}")
             self.terms.append((generation, connection))
         if role != "nochange":

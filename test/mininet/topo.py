@@ -99,6 +99,7 @@ class CloudNode(Quiet):
         # Restarted, Open vSwitch can choose another MAC; others would send to the old one for a quarter of an hour.
         self.tunnel_mac = f"02:ff:00:00:{number >> 8:02x}:{number & 255:02x}"
         self.datapath_id, self.tunnel_datapath_id = f"{number:016x}", None
+        self.log_levels = ""  # more words for ovs-vswitchd's next start
         self.bridges = ["br-int"]
         if layout == "two-bridge":
             self.tunnel_datapath_id = f"{0x1000 + number:016x}"
@@ -144,7 +145,7 @@ cat /var/run/openvswitch/ovsdb-server.pid /var/run/openvswitch/ovs-vswitchd.pid
     def vswitchd_script(self):
         return (
             "ovs-vswitchd --no-chdir --detach --pidfile "
-            f"--log-file={self.logs}/{self.name}-vswitchd.log -vconsole:off unix:/var/run/openvswitch/db.sock"
+            f"--log-file={self.logs}/{self.name}-vswitchd.log -vconsole:off {self.log_levels} unix:/var/run/openvswitch/db.sock"
         )
 
     def address_script(self):

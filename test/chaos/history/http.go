@@ -130,6 +130,15 @@ func tokenOf(match string) (int, error) {
 
 var methods = map[string]string{opCreate: http.MethodPost, opReplace: http.MethodPut, opDelete: http.MethodDelete, opRead: http.MethodGet, opList: http.MethodGet}
 
+// bound is in how many of eight cases a client says which revision it means. A rival's write that nobody
+// answers is soon one that cannot be made any more: of those that can, a long order is hard to find.
+func (c *client) bound() int {
+	if c.rival {
+		return 7
+	}
+	return 4
+}
+
 // request is the operation as HTTP. A PUT or DELETE is sometimes bound to a revision.
 func (c *client) request(o *operation) (*http.Request, error) {
 	path := "/v1/" + collectionOf(o.ID)
@@ -160,7 +169,7 @@ func (c *client) request(o *operation) (*http.Request, error) {
 		c.r.mu.Lock()
 		rev, ok := c.r.known[o.ID]
 		c.r.mu.Unlock()
-		if ok && c.rng.IntN(2) == 0 {
+		if ok && c.rng.IntN(8) < c.bound() {
 			o.If = rev.value.Token
 			req.Header.Set("If-Match", strconv.Quote(rev.text))
 		}

@@ -30,7 +30,8 @@ func run(args []string) error {
 		var r recorder
 		flags.Int64Var(&r.seed, "seed", 1, "of what the clients do")
 		flags.IntVar(&r.clients, "clients", 4, "how many at once")
-		flags.IntVar(&r.groups, "groups", 4, "of objects; groups g0, g1, ...")
+		flags.IntVar(&r.rivals, "rivals", 3, "how many more, which have the last group for themselves")
+		flags.IntVar(&r.groups, "groups", 5, "of objects; groups g0, g1, ...")
 		flags.IntVar(&r.first, "first", 0, "number of the first group")
 		flags.StringVar(&r.monitor, "monitor", "", "`ID` of the port that all taps lead to")
 		flags.DurationVar(&r.pause, "pause", defaultPause, "between two requests of a client, on average")

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/http"
 	"sync"
 	"time"
 )
@@ -17,6 +18,7 @@ const defaultPause = 25 * time.Millisecond
 type recorder struct {
 	seed            int64
 	clients, groups int
+	rivals          int
 	first           int // group
 	pause           time.Duration
 	monitor         string
@@ -42,14 +44,15 @@ type revision struct {
 func (r *recorder) run(ctx context.Context) error {
 	r.begin, r.known, r.posts = time.Now(), map[string]revision{}, map[string]value{}
 	var wg sync.WaitGroup
-	for n := range r.clients {
+	for n := range r.clients + r.rivals {
 		c := newClient(r, n, r.replicas[n%len(r.replicas)])
+		c.rival = n >= r.clients
 		wg.Go(func() { c.run(ctx) })
 	}
 	wg.Wait()
 	errs := []error{r.failed}
 	for n, base := range r.replicas {
-		errs = append(errs, newClient(r, r.clients+n, base).readAll())
+		errs = append(errs, newClient(r, r.clients+r.rivals+n, base).readAll())
 	}
 	return errors.Join(errs...)
 }
@@ -94,6 +97,9 @@ type client struct {
 	id   int
 	base string
 	rng  *rand.Rand
+	// rival says that the client is one of those that work on two objects, and always through another replica.
+	rival bool
+	wrote string // id of what a rival has just written; it is read next
 }
 
 func newClient(r *recorder, id int, base string) *client {
@@ -105,8 +111,11 @@ func (c *client) run(ctx context.Context) {
 		o := c.next()
 		done := c.do(o)
 		// Somewhere else after a failure, and now and then for no reason.
-		if done.Outcome == outcomeUnknown || done.Outcome == outcomeNothing || c.rng.IntN(8) == 0 {
+		if done.Outcome == outcomeUnknown || done.Outcome == outcomeNothing || c.rival || c.rng.IntN(8) == 0 {
 			c.base = c.r.replicas[c.rng.IntN(len(c.r.replicas))]
+		}
+		if c.rival && o.writes() && done.Outcome == outcomeAnswered && done.Status < http.StatusBadRequest {
+			c.wrote = o.ID
 		}
 		wait := time.NewTimer(time.Duration(c.rng.ExpFloat64() * float64(c.r.pause)))
 		select {
@@ -117,9 +126,41 @@ func (c *client) run(ctx context.Context) {
 	}
 }
 
+// contend is what a rival does next. Mostly it replaces what others replace at the same time, bound to the
+// revision that all of them know. What was acknowledged it reads at once, through another replica.
+func (c *client) contend() operation {
+	group := c.r.group(c.r.groups - 1)
+	ids := []string{networkOf(group), portA(group)}
+	o := operation{Client: c.id, Group: group, ID: ids[c.rng.IntN(len(ids))]}
+	if c.wrote != "" {
+		o.Kind, o.ID, c.wrote = opRead, c.wrote, ""
+		return o
+	}
+	switch n := c.rng.IntN(20); {
+	case n < 14:
+		o.Kind = opReplace
+		o.Value = c.value(o, false)
+	case n < 16:
+		o.Kind = opRead
+	case n < 19:
+		o.Kind = opCreate
+		o.Value = c.value(o, true)
+	default:
+		o.Kind, o.ID = opDelete, portA(group)
+	}
+	return o
+}
+
 // next is what to do next: half of it is reading.
 func (c *client) next() operation {
-	group := c.r.group(c.rng.IntN(c.r.groups))
+	if c.rival {
+		return c.contend()
+	}
+	groups := c.r.groups
+	if c.r.rivals > 0 {
+		groups--
+	}
+	group := c.r.group(c.rng.IntN(groups))
 	ids := []string{networkOf(group), portA(group), portB(group), portA(group), portB(group), tapOf(group), tapOf(group)}
 	o := operation{Client: c.id, Group: group, ID: ids[c.rng.IntN(len(ids))]}
 	switch n := c.rng.IntN(20); {

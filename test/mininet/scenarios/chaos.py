@@ -18,15 +18,17 @@ from check import OUT
 from cluster import Cluster
 from faults import Chaos
 from masters import Masters, relays_gone_back
+from scenarios.restart import settled
 from traffic import Captures, busy
-from world import WAIT, NotReady, broadcast, mixed, sending, udp
+from world import WAIT, NotReady, broadcast, exact, mixed, sending, udp
 
 NODES = ["n1", "n2", "n3"]
 RATE = 200  # frames a second of each sender: there are many minutes of them
 CONVERGED = 10  # seconds after the last fault, on a machine that is not busy beyond its processors
 SHORT, LONG = 4.5, 8.0  # seconds: the longest fault of a run of less than a minute, and of others; a lease is of three
 TIES = {"ports": [("network", "networks")], "taps": [("src", "ports"), ("dst", "ports")]}  # fields that refer to others
-GROUPS = 4  # of objects that the clients make and remove
+DYING = 2  # switches, after each segment
+GROUPS = 5  # of objects that the clients make and remove; of the last one the rivals do
 ATTACHED = (0, "a", "n1"), (1, "a", "n2"), (2, "b", "n3")  # which of their ports have a VM
 SEGMENT = 60  # seconds of faults after which everything is judged, and goes on
 
@@ -43,10 +45,12 @@ def everything_fails(w, check):
             story = Story(w, check, cluster, rng)
             for n, seconds in enumerate(segments(w.chaos_seconds)):
                 story.run(n, seconds)
+                story.switches_die(masters)
             story.nobody_else_acted(masters)
             story.nothing_left_to_do()
         except Exception as e:  # whatever it is: the machines are there now to be asked about it
             check.crashed(e)
+        masters.close()
         for m in cluster.machines:
             check.that(f"{m} runs, and never panicked", m.running and not m.panicked(), m.tail())
 
@@ -126,6 +130,18 @@ class Story:
         if not ok:
             print(f"     the faults were\n{self.chaos.report()}", flush=True)
         self.clear(number)
+
+    def switches_die(self, masters):
+        """Switches die while others do, too. What one misses while it is away nobody can count; what it holds and copies afterwards is exact."""
+        w, web, far = self.w, self.web, self.far
+        switches = w.at_rest(wait=WAIT * busy())
+        self.chaos.log = []
+        over = self.chaos.kill_switches(w.lab, masters, DYING)
+        left = settled(w, switches, WAIT * busy())
+        self.check.that(f"{DYING} switches that died under faults hold again what they held", not left, "\n".join([*left, self.chaos.report()]))
+        self.converges(over)  # not sooner: until then what is said of a switch may be of before it died
+        w.warm([web, far])
+        exact(self.check, "after switches died", web, far, self.ids)
 
     @contextlib.contextmanager
     def clients(self, number, history):
