@@ -52,7 +52,7 @@ func (s *Store) ChangeTaps(ctx context.Context, c PolicyChange) (revision int64,
 	if err != nil {
 		return fail(err)
 	}
-	chunks := chunked(steps, s.opsAtOnce())
+	chunks := chunked(steps, s.txnOps)
 	for i, chunk := range chunks {
 		n, rev, err := s.changeChunk(ctx, c, chunk, room, more, i, len(chunks))
 		revision, more = rev, more-n
@@ -70,13 +70,6 @@ func (s *Store) ChangeTaps(ctx context.Context, c PolicyChange) (revision int64,
 
 // ErrUndo says that a change of taps was made in part, and could not be undone yet.
 var ErrUndo = errors.New("part of a change was made, and could not be undone yet")
-
-func (s *Store) opsAtOnce() int {
-	if s.member != nil {
-		return manyOps
-	}
-	return fewOps
-}
 
 // tapStep is one tap's part of a change. is nil takes it away.
 type tapStep struct {
@@ -143,12 +136,18 @@ func compareBool(a, b bool) int {
 	return 1
 }
 
-// looking calls f with a mirror that has everything that this process wrote, under its mutex.
+// looking calls f, under its mutex, with a mirror that has every change of taps by this process and, unless somebody writes
+// without end, everything else that etcd has.
 func (s *Store) looking(ctx context.Context, f func(*mirror) error) error {
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
+	r, err := s.read(ctx, clientv3.OpGet(schemaKey, clientv3.WithKeysOnly()))
+	if err != nil {
+		return err
+	}
+	s.mirror.catchUp(ctx, r.Header)
 	var failed error
-	_, err := s.mirror.withSiblings(ctx, "", s.mirror.lastWrite.Load(), -1, func(*siblings) { failed = f(s.mirror) })
+	_, err = s.mirror.withSiblings(ctx, "", s.mirror.lastWrite.Load(), -1, func(*siblings) { failed = f(s.mirror) })
 	return errors.Join(err, failed)
 }
 

@@ -38,6 +38,7 @@ type Config struct {
 
 	migrations []migration // nil: all that there are
 	quota      int64       // bytes of the embedded etcd's database; zero is the default
+	txnOps     int         // of a change of taps; zero is what etcd allows
 }
 
 func (c *Config) validate() error {
@@ -64,6 +65,7 @@ type Store struct {
 	layout  *layout
 	trouble trouble
 	numbers *numbers
+	txnOps  int // of one transaction on taps
 	mirror  *mirror
 
 	nodes    *Collection[topology.Node, topology.NodeStatus]
@@ -117,6 +119,13 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	}
 	s.done, s.stop = context.WithCancel(context.Background())
 	s.numbers = newNumbers(s)
+	s.txnOps = c.txnOps
+	if s.txnOps == 0 {
+		s.txnOps = fewOps
+		if s.member != nil {
+			s.txnOps = manyOps
+		}
+	}
 	s.mirror = newMirror(s)
 	s.nodes = newCollection(s, CollectionNodes, nodeLinks, s.mirror.nodes)
 	s.networks = newCollection(s, CollectionNetworks, networkLinks, s.mirror.networks)
