@@ -46,7 +46,7 @@ var mayImport = map[string][]string{
 	"flowtap/ftc/lang":    {},
 	"flowtap/ftc/program": {"flowtap/ftc/lang"},
 	"flowtap/ftc/eval":    {"flowtap/ftc/lang", "flowtap/ftc/program"},
-	"flowtap/ftc":         {"topology", "flowtap", "flowtap/ftc/lang", "flowtap/ftc/program", "flowtap/ftc/eval"},
+	"flowtap/ftc":         {"topology", "flowtap", "flowtap/placement", "flowtap/ftc/lang", "flowtap/ftc/program", "flowtap/ftc/eval"},
 	"cmd/ftc":             {"flowtap", "flowtap/placement", "flowtap/ftc", "flowtap/ftc/lang", "flowtap/ftc/program", "flowtap/ftc/eval"},
 }
 

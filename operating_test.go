@@ -14,15 +14,12 @@ import (
 // TestOperatingPage types the lines of flowtapctl pki that docs/OPERATING.md has, and looks for each option of
 // flowtapd and each file that the page speaks of.
 func TestOperatingPage(t *testing.T) {
-	if testing.Short() {
-		t.Log("not run under -short: builds the commands, which make test does")
+	if short(t) {
 		return
 	}
 	page, err := os.ReadFile("docs/OPERATING.md")
 	require.NoError(t, err)
-	bin, dir := t.TempDir(), t.TempDir()
-	out, err := exec.Command("go", "build", "-buildvcs=false", "-o", bin+"/", "./cmd/flowtapd", "./cmd/flowtapctl").CombinedOutput()
-	require.NoError(t, err, string(out))
+	bin, dir := programs(t), t.TempDir()
 	help := func(args ...string) string {
 		out, err := exec.Command(filepath.Join(bin, args[0]), append(args[1:], "--help")...).CombinedOutput()
 		require.NoError(t, err, "%s", out)
@@ -30,7 +27,7 @@ func TestOperatingPage(t *testing.T) {
 	}
 	daemon := help("flowtapd")
 	typed := 0
-	for _, line := range commands(string(page)) {
+	for _, line := range lines(string(page)) {
 		words := strings.Fields(line)
 		switch words[0] {
 		case "flowtapctl":
@@ -81,16 +78,4 @@ func TestSecurityPageNamesTestsThatExist(t *testing.T) {
 	for _, name := range names {
 		require.Contains(t, all.String(), "func "+name[1]+"(", "SECURITY.md names a test that is not there")
 	}
-}
-
-// commands are the lines of a page's sh blocks, with continued ones put together.
-func commands(page string) (lines []string) {
-	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(page, -1) {
-		for _, line := range strings.Split(strings.ReplaceAll(block[1], "\\\n", " "), "\n") {
-			if strings.TrimSpace(line) != "" {
-				lines = append(lines, line)
-			}
-		}
-	}
-	return lines
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/flowtap/flowtap/flowtap"
+	"github.com/flowtap/flowtap/flowtap/ftc/eval"
 	"github.com/flowtap/flowtap/store"
 	"github.com/flowtap/flowtap/topology"
 )
@@ -20,11 +21,12 @@ const patience = 30 * time.Second
 
 // lab is a real embedded store and, while it runs, a Runner.
 type lab struct {
-	t     *testing.T
-	store *store.Store
-	run   *Runner
-	halt  func()
-	macs  byte
+	t      *testing.T
+	store  *store.Store
+	run    *Runner
+	limits eval.Limits
+	halt   func()
+	macs   byte
 }
 
 func newLab(t *testing.T) *lab {
@@ -44,6 +46,9 @@ func newLab(t *testing.T) *lab {
 func (l *lab) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	l.run = New(l.store, slog.New(slog.NewTextHandler(testLog{l.t}, nil)))
+	if l.limits.Taps != 0 {
+		l.run.limits = l.limits
+	}
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = l.run.Run(ctx) })
 	l.halt = sync.OnceFunc(func() { cancel(); wg.Wait() })

@@ -6,7 +6,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/flowtap/flowtap/flowtap"
-	"github.com/flowtap/flowtap/topology"
 )
 
 const public = `public(p) :- flowtap:labels(p, "tier", "public")
@@ -101,6 +100,9 @@ func TestPoliciesDoNotTakeEachOthersPlace(t *testing.T) {
 
 func TestTooManyTaps(t *testing.T) {
 	l := newLab(t)
+	l.stop()
+	l.limits.Taps = 1000
+	l.start()
 	l.monitor("ids")
 	l.vm("web", "tier", "public")
 	l.policy("shop", public)
@@ -108,7 +110,7 @@ func TestTooManyTaps(t *testing.T) {
 	st := l.policy("shop", `n(0) n(1) n(2) n(3) n(4) n(5) n(6) n(7) n(8) n(9)
 execute[flowtap:tap("web", "ids", "tcp,tp_src={a}{b}{c},tp_dst={d}{e}{f}", "forward")] :- n(a), n(b), n(c), n(d), n(e), n(f)`)
 	require.Equal(t, flowtap.PolicyInvalid, st.State)
-	require.Equal(t, "this gives more than 100000 taps", st.Reason)
+	require.Equal(t, "this gives more than 1000 taps", st.Reason)
 	require.Equal(t, 2, st.Diagnostics[0].Line)
 	require.Equal(t, old, l.taps())
 }
@@ -146,5 +148,3 @@ func match(s string) flowtap.Match {
 	}
 	return m
 }
-
-var _ = topology.DefaultProject

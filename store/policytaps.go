@@ -136,8 +136,8 @@ func compareBool(a, b bool) int {
 	return 1
 }
 
-// looking calls f, under its mutex, with a mirror that has every change of taps by this process and, unless somebody writes
-// without end, everything else that etcd has.
+// looking calls f, under its mutex, with a mirror that has every change of taps by this process. What f finds wrong counts
+// where the mirror has everything else, too, that etcd has; if not, the error is ErrChanged.
 func (s *Store) looking(ctx context.Context, f func(*mirror) error) error {
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
@@ -145,9 +145,12 @@ func (s *Store) looking(ctx context.Context, f func(*mirror) error) error {
 	if err != nil {
 		return err
 	}
-	s.mirror.catchUp(ctx, r.Header)
+	current := s.mirror.catchUp(ctx, r.Header)
 	var failed error
 	_, err = s.mirror.withSiblings(ctx, "", s.mirror.lastWrite.Load(), -1, func(*siblings) { failed = f(s.mirror) })
+	if failed != nil && !current {
+		return ErrChanged
+	}
 	return errors.Join(err, failed)
 }
 

@@ -27,7 +27,17 @@ func policyTap(src, dst, match string) flowtap.Tap {
 }
 
 func (s *Store) change(t testing.TB, put map[string]flowtap.Tap, gone ...string) error {
-	_, err := s.ChangeTaps(testContext(t), PolicyChange{Policy: "p", Put: put, Delete: gone})
+	return s.changeTaps(t, PolicyChange{Policy: "p", Put: put, Delete: gone})
+}
+
+// changeTaps looks again a few times, as long as something has changed.
+func (s *Store) changeTaps(t testing.TB, c PolicyChange) (err error) {
+	for range 100 {
+		if _, err = s.ChangeTaps(testContext(t), c); !errors.Is(err, ErrChanged) {
+			break
+		}
+		pause(testContext(t), undoAgain)
+	}
 	return err
 }
 
@@ -70,7 +80,7 @@ func TestChangesOfTapsAreWhole(t *testing.T) {
 					}
 				}
 			}
-			if len(view) < 230 {
+			if n := len(view); 0 < n && n < 230 {
 				require.NotEmpty(t, plans, "%d taps are there and nothing says that they are part of a change", len(view))
 			}
 		}
@@ -131,8 +141,7 @@ func TestChangesOfTapsAreRefused(t *testing.T) {
 }
 
 func (s *Store) changeAt(t testing.TB, policy int64, put map[string]flowtap.Tap) error {
-	_, err := s.ChangeTaps(testContext(t), PolicyChange{Policy: "p", Revision: policy, Put: put})
-	return err
+	return s.changeTaps(t, PolicyChange{Policy: "p", Revision: policy, Put: put})
 }
 
 // Whatever a change is and wherever it ends, what was there before is there again, to the last counter, when it is undone.
@@ -172,8 +181,7 @@ func TestAnInterruptedChangeIsUndone(t *testing.T) {
 		require.NoError(rt, s.UndoPlans(ctx))
 		require.Equal(rt, before, s.storedTaps(t))
 
-		_, err = s.ChangeTaps(ctx, c)
-		require.NoError(rt, err)
+		require.NoError(rt, s.changeTaps(t, c))
 		maps.Copy(have, c.Put)
 		for _, id := range c.Delete {
 			delete(have, id)

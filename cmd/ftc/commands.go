@@ -15,6 +15,7 @@ import (
 	"github.com/flowtap/flowtap/flowtap/ftc/eval"
 	"github.com/flowtap/flowtap/flowtap/ftc/lang"
 	"github.com/flowtap/flowtap/flowtap/ftc/program"
+	"github.com/flowtap/flowtap/flowtap/placement"
 )
 
 func (w world) checkCommand() *cobra.Command {
@@ -74,6 +75,8 @@ func (w world) evalCommand() *cobra.Command {
 type listed struct {
 	ID string `json:"id"`
 	flowtap.Tap
+	Strategy placement.Strategy `json:"strategy,omitempty"`
+	Monitors []string           `json:"monitors,omitempty"`
 }
 
 func (w world) compileCommand() *cobra.Command {
@@ -93,7 +96,7 @@ func (w world) compileCommand() *cobra.Command {
 			if output == "json" {
 				list := []listed{}
 				for _, t := range taps.All() {
-					list = append(list, listed{t.ID, t.Tap})
+					list = append(list, listed{t.ID, t.Tap, t.Strategy, t.Candidates()})
 				}
 				enc := json.NewEncoder(w.out)
 				enc.SetIndent("", "  ")
@@ -104,8 +107,13 @@ func (w world) compileCommand() *cobra.Command {
 			fmt.Fprintln(tw, "ID\tSRC\tDST\tDIRECTION\tACTION\tPRIORITY\tMATCH")
 			for _, t := range taps.All() {
 				dst := t.Tap.Dst
-				if t.Tap.DstPool != "" {
+				switch {
+				case t.Tap.DstPool != "":
 					dst = "pool " + t.Tap.DstPool
+				case t.Strategy != "" && t.Provider:
+					dst = string(t.Strategy)
+				case t.Strategy != "":
+					dst = string(t.Strategy) + " from " + t.Monitors
 				}
 				fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%d\t%s\n", t.ID, t.Tap.Src, dst, t.Tap.Direction, t.Tap.Action, t.Tap.Priority, t.Tap.Match)
 			}

@@ -68,11 +68,15 @@ func (t *Taps) contract(id eval.RowID) (Wanted, *fault) {
 	tap := f.tap
 	tap.Src, tap.Dst, tap.DstPool = t.engine.Value(row[colSrc]).S, t.engine.Value(row[colDst]).S, t.engine.Value(row[colPool]).S
 	one := tap.Dst != "" && tap.DstPool == "" && t.isRef(row[colDst]) || tap.Dst == "" && tap.DstPool != "" && t.isRef(row[colPool])
-	if !one || !t.isRef(row[colSrc]) || tap.Src == tap.Dst {
+	place := tap.Dst == "" && tap.DstPool == "" && t.placing.Strategy != ""
+	if !one && !place || !t.isRef(row[colSrc]) || tap.Src == tap.Dst {
 		return Wanted{}, &fault{row: id, err: tap.Validate()}
 	}
 	if strings.Contains(tap.Src, "/") {
 		return Wanted{}, &fault{row: id, err: &topology.FieldError{Field: "src", Detail: "a policy taps ports of its own project"}}
+	}
+	if place {
+		return t.placed(Wanted{ID: tapID(t.policy, tap.Src, f.about), Tap: tap, Row: id}), nil
 	}
 	return Wanted{ID: tapID(t.policy, tap.Src, f.about), Tap: tap, Row: id}, nil
 }

@@ -36,7 +36,7 @@ func (t *Taps) overlaps(wanted []Wanted) (faults []fault) {
 	}
 	for i, a := range wanted {
 		for _, b := range wanted[:i] {
-			if a.Tap.Priority != b.Tap.Priority {
+			if !near(a, b) {
 				continue
 			}
 			if o := t.overlap(a, b); o != nil {
@@ -52,6 +52,7 @@ func (t *Taps) overlap(a, b Wanted) *overlap {
 	key := [2]int{t.form(t.engine.Syms(t.table, a.Row)).number, t.form(t.engine.Syms(t.table, b.Row)).number}
 	o, known := t.forms.overlaps[key]
 	if !known {
+		b.Tap.Priority = a.Tap.Priority // of parts that have the same
 		if d, w, ok := flowtap.Overlap(a.Tap, b.Tap); ok {
 			o = &overlap{d, w}
 		}
@@ -65,10 +66,17 @@ func (t *Taps) manyOverlaps(wanted []Wanted) (faults []fault) {
 	byKey := map[string]eval.RowID{}
 	for i, w := range wanted {
 		key := fmt.Sprint(i) // ids may be twice here
-		if other, d, witness, ok := index.Overlap(w.Tap, ""); ok {
-			faults = append(faults, fault{row: w.Row, other: byKey[other], both: &overlap{d, witness}})
-		}
-		index.Put(key, w.Tap)
+		atPriorities(w, func(tap flowtap.Tap) bool {
+			other, d, witness, ok := index.Overlap(tap, "")
+			if ok {
+				faults = append(faults, fault{row: w.Row, other: byKey[other[:strings.Index(other, "+")]], both: &overlap{d, witness}})
+			}
+			return !ok
+		})
+		atPriorities(w, func(tap flowtap.Tap) bool {
+			index.Put(fmt.Sprintf("%s+%d", key, tap.Priority), tap)
+			return true
+		})
 		byKey[key] = w.Row
 	}
 	return faults
@@ -81,6 +89,7 @@ const maxFaults = 20
 // stand together.
 func (t *Taps) Faults() lang.Diagnostics {
 	var ds lang.Diagnostics
+	ds = append(ds, t.placingFault()...)
 	more := 0
 	for _, src := range slices.Sorted(maps.Keys(t.faulty)) {
 		for _, f := range t.groups[src].faults {

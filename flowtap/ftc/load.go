@@ -39,7 +39,7 @@ func Load(files []*lang.File, opts Options) (*program.Program, lang.Diagnostics)
 		p = nil
 		ds = slices.DeleteFunc(ds, func(d lang.Diagnostic) bool { return d.Severity == lang.Warning })
 	}
-	return p, append(all, ds...).Sort()
+	return p, append(all, ds...).Sort().First()
 }
 
 // tapValue says what is wrong with a constant in a column of a tap, as flowtap.Tap.Validate would of

@@ -9,6 +9,7 @@ import (
 	"github.com/flowtap/flowtap/flowtap/ftc/eval"
 	"github.com/flowtap/flowtap/flowtap/ftc/lang"
 	"github.com/flowtap/flowtap/flowtap/ftc/program"
+	"github.com/flowtap/flowtap/flowtap/placement"
 )
 
 // A Wanted is a contract that a policy wants.
@@ -16,9 +17,15 @@ type Wanted struct {
 	// ID is made of the policy's id and of what the contract is about: src, match, direction and
 	// priority, of which one policy has no two. So a contract that gets another monitor or action is the
 	// same contract, changed.
-	ID  string
+	ID string
+	// Tap has no Dst and no DstPool where there is a Strategy.
 	Tap flowtap.Tap
 	Row eval.RowID
+	// Strategy is by which the monitor is found; empty is that the policy names it. Those that may have the contract are the
+	// Provider's, or Monitors: ids as the policy has them, sorted, with commas between them.
+	Strategy placement.Strategy
+	Monitors string
+	Provider bool
 }
 
 // Changes are what has become of the wanted contracts.
@@ -37,6 +44,7 @@ type Taps struct {
 	rows    []string          // the src of each row
 	faulty  map[string]bool   // groups with faults
 	forms   forms
+	placing placing
 }
 
 // group is what one port's contracts are made of.
@@ -63,6 +71,7 @@ func (t *Taps) Update() Changes {
 		return changes
 	}
 	t.forms.renew(t.engine)
+	others := t.readPlacing()
 	var dirty []string
 	added := 0
 	mark := func(src string) *group {
@@ -107,6 +116,15 @@ func (t *Taps) Update() Changes {
 			add(id)
 		}
 	}
+	if others { // those that are placed may be at others
+		known := len(dirty)
+		for src, g := range t.groups {
+			if slices.ContainsFunc(g.wanted, func(w Wanted) bool { return w.Strategy != "" }) {
+				mark(src)
+			}
+		}
+		slices.Sort(dirty[known:])
+	}
 	changes.Put = slices.Grow(changes.Put, added)
 	for _, src := range dirty {
 		t.regroup(src, &changes)
@@ -129,9 +147,7 @@ func (t *Taps) regroup(src string, changes *Changes) {
 			g.wanted = append(g.wanted, w)
 		}
 	}
-	slices.SortFunc(g.wanted, func(a, b Wanted) int {
-		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Tap.Dst, b.Tap.Dst), cmp.Compare(a.Tap.DstPool, b.Tap.DstPool), cmp.Compare(a.Tap.Action, b.Tap.Action), cmp.Compare(a.Row, b.Row))
-	})
+	slices.SortFunc(g.wanted, compareWanted)
 	// Rows of one meaning, differently spelled, are one contract.
 	g.wanted = slices.CompactFunc(g.wanted, func(a, b Wanted) bool { return a.ID == b.ID && a.Tap == b.Tap })
 	g.faults = append(g.faults, t.overlaps(g.wanted)...)
@@ -157,7 +173,7 @@ func difference(old, now []Wanted, changes *Changes) {
 			changes.Put = append(changes.Put, now[0])
 			now = now[1:]
 		default:
-			if old[0].Tap != now[0].Tap {
+			if !old[0].same(now[0]) {
 				changes.Put = append(changes.Put, now[0])
 			}
 			old, now = old[1:], now[1:]

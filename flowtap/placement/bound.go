@@ -1,6 +1,9 @@
 package placement
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // candidates gives the monitors that may have a flow's slices, as numbers in order, and whether they serve.
 // Where none of them does, all that are down are the candidates: a redirect to one of them stops its flow, and
@@ -25,18 +28,30 @@ func (m *model) candidates() func(f Flow) (may []int, serve bool) {
 		}
 		return a
 	}
-	all, byNode := choose(func(_ int, x Monitor) bool { return x.Provider }), map[string]answer{}
+	known := map[string]answer{}
 	return func(f Flow) ([]int, bool) {
-		a := all
-		switch f.Strategy {
-		case PerNode:
-			known := false
-			if a, known = byNode[f.Node]; !known && f.Node != "" {
-				a = choose(func(_ int, x Monitor) bool { return x.Provider && x.Node == f.Node })
-				byNode[f.Node] = a
-			}
-		case PerApplication:
-			a = choose(func(_ int, x Monitor) bool { return slices.Contains(f.Monitors, x.ID) })
+		if f.Strategy == PerNode && f.Node == "" {
+			return nil, false
+		}
+		node, named := "", f.Strategy == PerApplication || f.Monitors != nil
+		key := "provider"
+		if named {
+			key = strings.Join(f.Monitors, ",")
+		}
+		if f.Strategy == PerNode {
+			node = f.Node
+			key += " on " + node
+		}
+		a, ok := known[key]
+		if !ok {
+			a = choose(func(_ int, x Monitor) bool {
+				may := x.Provider
+				if named {
+					may = slices.Contains(f.Monitors, x.ID)
+				}
+				return may && (node == "" || x.Node == node)
+			})
+			known[key] = a
 		}
 		return a.may, a.serve
 	}

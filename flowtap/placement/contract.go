@@ -36,19 +36,38 @@ func SliceOf(remote netip.Addr, of int) int {
 //
 // An error says that the tap cannot be split; one slice, or all at one monitor, is always possible.
 func Contracts(tap flowtap.Tap, monitors []string) ([]flowtap.Tap, error) {
+	all, err := contracts(tap, monitors)
+	if err != nil {
+		return nil, err
+	}
+	taps := make([]flowtap.Tap, len(all))
+	for i, c := range all {
+		taps[i] = c.tap
+	}
+	return taps, nil
+}
+
+// A contract is one tap of a flow that is split, and how many of its slices it has: those whose numbers are of.value
+// but for higher bits or, of the flow as a whole, those that no exception has.
+type contract struct {
+	tap   flowtap.Tap
+	of    part
+	whole bool
+}
+
+func contracts(tap flowtap.Tap, monitors []string) ([]contract, error) {
 	if n := len(monitors); !validSlices(n) {
 		return nil, fmt.Errorf("%d slices: want a power of two, at most %d", n, MaxSlices)
 	}
 	tap.Dst, tap.DstPool = monitors[0], ""
-	out := []flowtap.Tap{tap}
+	out := []contract{{tap: tap, whole: true}}
 	parts := exceptions(monitors)
-	if len(parts) == 0 {
+	switch {
+	case len(parts) == 0:
 		return out, nil
-	}
-	if tap.RateLimit != (flowtap.RateLimit{}) {
+	case tap.RateLimit != (flowtap.RateLimit{}):
 		return nil, fmt.Errorf("a rate limit is of one contract and cannot be split")
-	}
-	if tap.Priority > flowtap.MaxPriority-Levels+1 {
+	case !Splittable(tap):
 		return nil, fmt.Errorf("priority %d leaves no room for exceptions above: a flow that is split has at most %d",
 			tap.Priority, flowtap.MaxPriority-Levels+1)
 	}
@@ -58,12 +77,17 @@ func Contracts(tap flowtap.Tap, monitors []string) ([]flowtap.Tap, error) {
 				if m, ok := flowtap.And(v.match, remote); ok {
 					t := tap
 					t.Match, t.Dst, t.Priority = m, p.monitor, tap.Priority+v.level
-					out = append(out, t)
+					out = append(out, contract{tap: t, of: p})
 				}
 			}
 		}
 	}
 	return out, nil
+}
+
+// Splittable reports whether a flow may have more than one slice.
+func Splittable(tap flowtap.Tap) bool {
+	return tap.RateLimit == (flowtap.RateLimit{}) && tap.Priority <= flowtap.MaxPriority-Levels+1
 }
 
 // A view is a part of a flow in which the remote address is the same field of all frames that the match

@@ -28,11 +28,11 @@ func slots(in Input) (out []slot) {
 func allowed(in Input, f Flow) (out []Monitor) {
 	for _, down := range []bool{false, true} {
 		for _, m := range in.Monitors {
-			ok := map[Strategy]bool{
-				PerApplication: slices.Contains(f.Monitors, m.ID),
-				PerNode:        m.Provider && m.Node == f.Node,
-				Hybrid:         m.Provider,
-			}[f.Strategy]
+			ok := m.Provider
+			if f.Strategy == PerApplication || f.Monitors != nil {
+				ok = slices.Contains(f.Monitors, m.ID)
+			}
+			ok = ok && (f.Strategy != PerNode || m.Node == f.Node)
 			if ok && m.Down == down {
 				out = append(out, m)
 			}
@@ -156,8 +156,11 @@ func aSmallInput(t *rapid.T) Input {
 		in.Monitors = append(in.Monitors, m)
 	}
 	for _, id := range []string{"f1", "f2"}[:rapid.IntRange(1, 2).Draw(t, "flows")] {
-		f := Flow{ID: id, Node: rapid.SampledFrom(ids).Draw(t, "node"), At: t0, Monitors: []string{"m1", "m2"},
+		f := Flow{ID: id, Node: rapid.SampledFrom(ids).Draw(t, "node"), At: t0,
 			Strategy: rapid.SampledFrom([]Strategy{PerApplication, PerNode, Hybrid, Hybrid, Hybrid}).Draw(t, "strategy")}
+		if f.Strategy == PerApplication || maybe("named") {
+			f.Monitors = []string{"m1", "m2"}
+		}
 		for range 1 << rapid.IntRange(0, 2).Draw(t, "bits") {
 			f.Rates = append(f.Rates, num("rate", 0, 60))
 		}

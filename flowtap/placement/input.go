@@ -21,8 +21,11 @@ const (
 	Hybrid Strategy = "hybrid"
 )
 
-// MaxSlices is the largest number of slices of one flow.
-const MaxSlices = 512
+// MaxSlices is the largest number of slices of one flow, and MaxParts the largest into which Place divides one.
+const (
+	MaxSlices = 512
+	MaxParts  = 16
+)
 
 // Flow is what is wanted to be watched: frames of one target. It is placed slice by slice, see SliceOf.
 type Flow struct {
@@ -30,7 +33,7 @@ type Flow struct {
 	// Node is where the target runs; empty while it is nowhere: then its slices stay where they are.
 	Node     string   `json:"node,omitempty"`
 	Strategy Strategy `json:"strategy"`
-	// Monitors are those that the policy names, for PerApplication only.
+	// Monitors are those that the policy names. For PerNode and Hybrid nil is the provider's.
 	Monitors []string `json:"monitors,omitempty"`
 	// Rates are bytes a second of each slice, of frames as the target sends and receives them. Their number,
 	// a power of two, is that of the slices.
@@ -86,13 +89,15 @@ type Config struct {
 	MaxAge time.Duration
 	// Capacity is that of monitors of which nothing is known, in bytes a second. 125 MB, a full gigabit.
 	Capacity float64
+	// Slice is how much of a monitor one slice of a flow may need before Place divides the flow further. 0.05.
+	Slice float64
 }
 
 func (c Config) withDefaults() Config {
 	c.High, c.Low = cmp.Or(c.High, 0.77), cmp.Or(c.Low, 0.70)
 	c.Dwell, c.MaxAge = cmp.Or(c.Dwell, 30*time.Second), cmp.Or(c.MaxAge, 15*time.Second)
 	c.Budget, c.LeastMoves = cmp.Or(c.Budget, 0.02), cmp.Or(c.LeastMoves, 8)
-	c.Capacity = cmp.Or(c.Capacity, 125e6)
+	c.Capacity, c.Slice = cmp.Or(c.Capacity, 125e6), cmp.Or(c.Slice, 0.05)
 	return c
 }
 

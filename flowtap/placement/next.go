@@ -2,6 +2,7 @@ package placement
 
 import (
 	"cmp"
+	"math"
 	"slices"
 )
 
@@ -156,6 +157,9 @@ func (d *decision) bestPlace(u *unit) int {
 		}
 		if d.remote(u, to) {
 			cost[2] = u.rate
+			if u.rate == 0 && d.in.Flows[u.flow].Strategy == Hybrid { // local first, also what nobody has measured
+				cost[2] = math.SmallestNonzeroFloat64
+			}
 		}
 		if best < 0 || less(cost, least) {
 			best, least = to, cost

@@ -40,7 +40,7 @@ func small(strategy Strategy, each float64) Input {
 		Nodes: []Node{{ID: "h1"}, {ID: "h2"}},
 		Monitors: []Monitor{{ID: "p1", Node: "h1", Provider: true, Capacity: 100}, {ID: "p2", Node: "h2", Provider: true, Capacity: 100},
 			{ID: "waf1", Node: "h2", Capacity: 100}, {ID: "waf2", Node: "h2", Capacity: 100}},
-		Flows: []Flow{{ID: "web", Node: "h1", Strategy: strategy, Monitors: []string{"waf1", "waf2"}, Rates: rates(each, 8), At: t0}}}
+		Flows: []Flow{{ID: "web", Node: "h1", Strategy: strategy, Monitors: map[Strategy][]string{PerApplication: {"waf1", "waf2"}}[strategy], Rates: rates(each, 8), At: t0}}}
 }
 
 func TestStrategies(t *testing.T) {

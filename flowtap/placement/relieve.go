@@ -239,7 +239,7 @@ func pick(classes *[3][]load, excess, share float64) (class, index int) {
 func (d *decision) goHome() {
 	var away []*unit
 	for _, u := range d.movable() {
-		if u.rate > 0 && d.remote(u, u.at) {
+		if d.remote(u, u.at) && (u.rate > 0 || d.in.Flows[u.flow].Strategy == Hybrid) {
 			away = append(away, u)
 		}
 	}

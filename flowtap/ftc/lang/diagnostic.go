@@ -35,20 +35,35 @@ type Note struct {
 	Message string
 }
 
+// maxMessage bounds what is said of one place, in bytes: a name or a string in it may be as long as the policy.
+const maxMessage = 1000
+
+func say(format string, args ...any) string {
+	s := fmt.Sprintf(format, args...)
+	if len(s) <= maxMessage {
+		return s
+	}
+	end := maxMessage
+	for !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end] + " …"
+}
+
 // Errorf makes an error.
 func Errorf(at Span, format string, args ...any) Diagnostic {
-	return Diagnostic{Span: at, Severity: Error, Message: fmt.Sprintf(format, args...)}
+	return Diagnostic{Span: at, Severity: Error, Message: say(format, args...)}
 }
 
 // WithHint adds a hint.
 func (d Diagnostic) WithHint(format string, args ...any) Diagnostic {
-	d.Hint = fmt.Sprintf(format, args...)
+	d.Hint = say(format, args...)
 	return d
 }
 
 // WithNote adds a place.
 func (d Diagnostic) WithNote(at Span, format string, args ...any) Diagnostic {
-	d.Notes = append(slices.Clip(d.Notes), Note{at, fmt.Sprintf(format, args...)})
+	d.Notes = append(slices.Clip(d.Notes), Note{at, say(format, args...)})
 	return d
 }
 
@@ -88,11 +103,13 @@ func clipLine(text string, offset int) (string, int) {
 		begin = max(0, offset-maxShown/2)
 		end = min(end, begin+maxShown)
 	}
-	for begin > 0 && !utf8.RuneStart(text[begin]) {
-		begin--
-	}
-	for end < len(text) && !utf8.RuneStart(text[end]) {
-		end++
+	for range utf8.UTFMax - 1 { // whole characters; what is none may be cut
+		if begin > 0 && !utf8.RuneStart(text[begin]) {
+			begin--
+		}
+		if end < len(text) && !utf8.RuneStart(text[end]) {
+			end++
+		}
 	}
 	return text[begin:end], offset - begin
 }
@@ -136,6 +153,21 @@ func (ds Diagnostics) Sort() Diagnostics {
 			cmp.Compare(a.Span.End, b.Span.End), cmp.Compare(a.Message, b.Message))
 	})
 	return slices.CompactFunc(ds, func(a, b Diagnostic) bool { return a.Span == b.Span && a.Message == b.Message })
+}
+
+// MaxShown is how many diagnostics First keeps for people to read.
+const MaxShown = 100
+
+// First gives the first of many, errors before warnings, and says how many more there are. Each names a line, which takes as long
+// as reading the text up to there, so a policy of a megabyte could be answered by a hundred.
+func (ds Diagnostics) First() Diagnostics {
+	if len(ds) <= MaxShown {
+		return ds
+	}
+	first := slices.Clone(ds)
+	slices.SortStableFunc(first, func(a, b Diagnostic) int { return cmp.Compare(a.Severity, b.Severity) })
+	last := first[MaxShown-1]
+	return append(first[:MaxShown].Sort(), Diagnostic{Span: last.Span, Severity: last.Severity, Message: say("and %d more", len(ds)-MaxShown)})
 }
 
 func (s Span) name() string {

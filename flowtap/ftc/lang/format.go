@@ -44,6 +44,12 @@ func (p *printer) statement(s Statement) {
 	case *Action:
 		head := Atom{Table: s.Name, Args: s.Parameters}
 		p.short(at, "action "+head.String()+" = "+s.Tap.String())
+	case *Placement:
+		text := "placement " + s.Strategy
+		if s.From != "" {
+			text += " from " + s.From
+		}
+		p.short(at, text)
 	}
 	p.trailing(at.End)
 	p.out.WriteByte('\n')

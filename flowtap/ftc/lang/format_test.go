@@ -119,7 +119,7 @@ func drawPolicy(t *rapid.T) string {
 	}
 	gap()
 	for range rapid.IntRange(0, 4).Draw(t, "statements") {
-		switch rapid.IntRange(0, 3).Draw(t, "kind") {
+		switch rapid.IntRange(0, 4).Draw(t, "kind") {
 		case 0:
 			atom()
 		case 1:
@@ -131,6 +131,10 @@ func drawPolicy(t *rapid.T) string {
 		case 2:
 			word("action a(x) =")
 			word("flowtap:tap(src=x, \"m\")")
+		case 3:
+			word("placement")
+			word(rapid.SampledFrom([]string{"hybrid", "per_node ", "x"}).Draw(t, "strategy"))
+			word(rapid.SampledFrom([]string{"", "from w", "from\nfile:w", "; from :- p"}).Draw(t, "from"))
 		default:
 			atom()
 			word(":-")

@@ -47,8 +47,19 @@ type lexer struct {
 
 func (l *lexer) span(start, end int) Span { return Span{l.file, start, end} }
 
+// say reports an error. After maxFaults nothing more is read: a message takes a line of the text, and its place the
+// time of reading it, so all of a megabyte of rubbish would cost its square.
+func (l *lexer) say(d Diagnostic) {
+	switch n := len(*l.report); {
+	case n < maxFaults:
+		*l.report = append(*l.report, d)
+	case n == maxFaults:
+		*l.report = append(*l.report, Errorf(d.Span, "too many errors: what follows is not read"))
+	}
+}
+
 func (l *lexer) errorf(start, end int, format string, args ...any) {
-	*l.report = append(*l.report, Errorf(l.span(start, end), format, args...))
+	l.say(Errorf(l.span(start, end), format, args...))
 }
 
 // next gives the next token; after the last one it gives tokEOF for ever.
@@ -56,7 +67,7 @@ func (l *lexer) next() token {
 	l.space()
 	t := token{start: l.at, first: l.fresh, column0: l.at == l.begin}
 	l.fresh = false
-	if l.at == len(l.text) {
+	if l.at == len(l.text) || len(*l.report) > maxFaults {
 		t.end = l.at
 		return t
 	}
@@ -83,13 +94,26 @@ func (l *lexer) next() token {
 		t.kind, t.punct = tokPunct, c
 		l.at++
 	default:
-		_, n := utf8.DecodeRuneInString(l.text[l.at:])
+		n := l.foreign()
 		t.kind = tokBad
-		l.errorf(l.at, l.at+n, "%s is no part of the language", Quote(l.text[l.at:l.at+n]))
+		_, first := utf8.DecodeRuneInString(l.text[l.at:])
+		l.errorf(l.at, l.at+n, "%s is no part of the language", Quote(l.text[l.at:l.at+first]))
 		l.at += n
 	}
 	t.end = l.at
 	return t
+}
+
+// foreign gives the length of a run of what no token has, at least one character.
+func (l *lexer) foreign() int {
+	_, first := utf8.DecodeRuneInString(l.text[l.at:])
+	n := strings.IndexFunc(l.text[l.at+first:], func(r rune) bool {
+		return r <= ' ' || r < utf8.RuneSelf && (identStart(byte(r)) || digit(byte(r)) || strings.ContainsRune("()[],:;.=+-!\"'#/", r))
+	})
+	if n < 0 {
+		return len(l.text) - l.at
+	}
+	return first + n
 }
 
 func (l *lexer) peek(n int) byte {
@@ -181,7 +205,10 @@ func exponent(s string) bool {
 	if s == "" || s[0] != 'e' && s[0] != 'E' {
 		return false
 	}
-	s = strings.TrimLeft(s[1:2], "+-") + s[min(2, len(s)):]
+	s = s[1:]
+	if s != "" && (s[0] == '+' || s[0] == '-') {
+		s = s[1:]
+	}
 	return s != "" && digit(s[0])
 }
 

@@ -26,10 +26,6 @@ func Parse(f *File) (*Policy, Diagnostics) {
 			p.fault(p.here(), "a policy has at most %d statements", MaxStatements)
 			break
 		}
-		if len(ds) >= maxFaults {
-			p.fault(p.here(), "too many errors: what follows is not read")
-			break
-		}
 		if s := p.statement(); s != nil {
 			pol.Statements = append(pol.Statements, s)
 		}
@@ -79,12 +75,15 @@ func (p *parser) isPunct(c byte) bool { return p.tok.kind == tokPunct && p.tok.p
 
 func (p *parser) fault(at Span, format string, args ...any) {
 	if !p.failed {
-		*p.report = append(*p.report, Errorf(at, format, args...))
+		p.say(Errorf(at, format, args...))
 	}
 	p.failed = true
 }
 
 func (p *parser) hint(format string, args ...any) {
+	if len(*p.report) > maxFaults {
+		return
+	}
 	d := &(*p.report)[len(*p.report)-1]
 	*d = d.WithHint(format, args...)
 }
@@ -122,8 +121,10 @@ func (p *parser) statement() Statement {
 	after := p.open
 	p.open = false
 	var s Statement
-	if p.isAction() {
+	if p.isWord("action") {
 		s = p.action()
+	} else if p.isWord("placement") {
+		s = p.placement()
 	} else if r := p.rule(after); r != nil {
 		p.open = !r.IsFact
 		s = r
@@ -236,19 +237,11 @@ func (p *parser) atom(a *Atom) bool {
 		p.unexpected("the name of a table")
 		return false
 	}
-	start := p.tok.start
-	name := p.text(p.tok)
-	p.advance()
-	for p.isPunct(':') {
-		p.advance()
-		if p.tok.kind != tokIdent {
-			p.unexpected("a name behind the colon")
-			return false
-		}
-		name += ":" + p.text(p.tok)
-		p.advance()
+	name, ok := p.tableName(&a.TableSpan)
+	if !ok {
+		return false
 	}
-	a.Table, a.TableSpan = name, p.span(start, p.last)
+	a.Table = name
 	switch {
 	case name == "_":
 		p.fault(a.TableSpan, "_ is not the name of a table")
@@ -264,6 +257,23 @@ func (p *parser) atom(a *Atom) bool {
 	}
 	a.Span.End = p.last
 	return true
+}
+
+// tableName reads the name of a table; a name is the current token.
+func (p *parser) tableName(at *Span) (string, bool) {
+	start, name := p.tok.start, p.text(p.tok)
+	p.advance()
+	for p.isPunct(':') {
+		p.advance()
+		if p.tok.kind != tokIdent {
+			p.unexpected("a name behind the colon")
+			return "", false
+		}
+		name += ":" + p.text(p.tok)
+		p.advance()
+	}
+	*at = p.span(start, p.last)
+	return name, true
 }
 
 func (p *parser) args(into *[]Arg) bool {
@@ -349,9 +359,9 @@ func (p *parser) term(t *Term) bool {
 	return true
 }
 
-// isAction: "action" is a word only in front of another name.
-func (p *parser) isAction() bool {
-	return p.tok.kind == tokIdent && p.text(p.tok) == "action" && p.ahead.kind == tokIdent
+// isWord: "action", "placement" and "from" are words only in front of another name.
+func (p *parser) isWord(word string) bool {
+	return p.tok.kind == tokIdent && p.text(p.tok) == word && p.ahead.kind == tokIdent
 }
 
 func (p *parser) action() Statement {
@@ -371,4 +381,34 @@ func (p *parser) action() Statement {
 	}
 	a.Span = p.span(start, p.last)
 	return a
+}
+
+func (p *parser) placement() Statement {
+	d := &Placement{}
+	start := p.tok.start
+	p.advance()
+	d.Strategy, d.StrategySpan = p.text(p.tok), p.here()
+	p.advance()
+	switch {
+	case p.isWord("from"):
+		p.advance()
+		var ok bool
+		if d.From, ok = p.tableName(&d.FromSpan); !ok {
+			return nil
+		}
+		if p.isPunct('(') {
+			p.fault(p.here(), "a placement names the table alone: its only column has the monitors")
+			return nil
+		}
+	case p.tok.kind == tokIdent && p.text(p.tok) == "from" && p.ahead.kind != tokPunct && p.ahead.kind != tokArrow:
+		p.advance()
+		p.unexpected("the name of a table")
+		return nil
+	case p.isPunct('('):
+		p.fault(p.here(), "a strategy has no arguments")
+		p.hint("the monitors are those of a table: placement %s from watchers", d.Strategy)
+		return nil
+	}
+	d.Span = p.span(start, p.last)
+	return d
 }

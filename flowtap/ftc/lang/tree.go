@@ -7,7 +7,7 @@ type Policy struct {
 	Comments   []Comment
 }
 
-// A Statement is a Rule or an Action.
+// A Statement is a Rule, an Action or a Placement.
 type Statement interface{ span() Span }
 
 // A Rule is a rule, or a fact where it has no Body.
@@ -33,8 +33,21 @@ type Action struct {
 	Tap        Atom
 }
 
-func (r *Rule) span() Span   { return r.Span }
-func (a *Action) span() Span { return a.Span }
+// A Placement declares by which monitors the taps are watched that name none:
+//
+//	placement strategy from table
+type Placement struct {
+	Span
+	Strategy     string
+	StrategySpan Span
+	// From is the table of the monitors; empty where nothing is said of them.
+	From     string
+	FromSpan Span
+}
+
+func (r *Rule) span() Span      { return r.Span }
+func (a *Action) span() Span    { return a.Span }
+func (p *Placement) span() Span { return p.Span }
 
 // A Literal is an atom, perhaps negated, perhaps inside a modal such as execute[...].
 type Literal struct {

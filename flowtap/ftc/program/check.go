@@ -35,6 +35,13 @@ func Check(policies []*lang.Policy, opts Options) (*Program, lang.Diagnostics) {
 	}
 	for _, pol := range policies {
 		for _, s := range pol.Statements {
+			if p, ok := s.(*lang.Placement); ok {
+				c.placements = append(c.placements, p)
+			}
+		}
+	}
+	for _, pol := range policies {
+		for _, s := range pol.Statements {
 			if a, ok := s.(*lang.Action); ok {
 				c.declare(a)
 			}
@@ -47,6 +54,7 @@ func Check(policies []*lang.Policy, opts Options) (*Program, lang.Diagnostics) {
 			}
 		}
 	}
+	c.placement()
 	if opts.Query != nil {
 		c.query(*opts.Query)
 	}
@@ -69,6 +77,9 @@ type checker struct {
 	needs    map[int][]Literal // what rules that were wrong have in their bodies, by table
 	prog     *Program
 	ds       lang.Diagnostics
+
+	placements []*lang.Placement
+	toPlace    bool // a tap names no monitor
 }
 
 func (c *checker) fault(d lang.Diagnostic) bool {

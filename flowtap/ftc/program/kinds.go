@@ -44,6 +44,7 @@ func (c *checker) kinds() {
 			c.ruleKinds(&c.prog.Rules[r], known)
 		}
 	}
+	c.monitorKinds(known)
 }
 
 // kindChecker is what is known of the variables of one rule.

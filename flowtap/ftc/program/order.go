@@ -6,6 +6,9 @@ import (
 	"github.com/flowtap/flowtap/flowtap/ftc/lang"
 )
 
+// maxShown is how many steps of a cycle are shown with their places.
+const maxShown = 20
+
 // order sorts the tables so that each comes after those that it follows from. A table that follows
 // from itself is an error, which shows how, and nothing is known of its kinds.
 func (c *checker) order() {
@@ -36,7 +39,7 @@ func (c *checker) order() {
 				c.tainted[s.table] = true
 			}
 			d := lang.Errorf(by, "a table cannot follow from itself: %s", strings.Join(append(names, c.prog.Tables[t].Name), " -> "))
-			for _, s := range path[from+1:] {
+			for _, s := range path[from+1 : min(len(path), from+1+maxShown)] {
 				d = d.WithNote(s.by, "%s is needed here", c.prog.Tables[s.table].Name)
 			}
 			c.fault(d)

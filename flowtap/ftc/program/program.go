@@ -7,6 +7,8 @@ type Program struct {
 	Tables []Table
 	Rules  []Rule
 	Facts  []Fact
+	// Placement is nil where taps name their monitors.
+	Placement *Placement
 	// Order are the tables such that each comes after those that it follows from.
 	Order  []int
 	byName map[string]int

@@ -61,11 +61,13 @@ func (c *checker) tapFields(a lang.Atom) ([]lang.Term, bool) {
 	switch {
 	case !has("src"):
 		ok = c.errorf(a.Span, "a tap needs src, the port that is tapped")
-	case !has("dst") && !has("dst_pool"):
-		ok = c.errorf(a.Span, "a tap needs dst, the monitor's port, or dst_pool")
+	case !has("dst") && !has("dst_pool") && len(c.placements) == 0:
+		ok = c.fault(lang.Errorf(a.Span, "a tap needs dst, the monitor's port, or dst_pool").
+			WithHint("or let it be placed: placement hybrid"))
 	case !has("action"):
 		ok = c.errorf(a.Span, "a tap needs action: \"forward\" or \"redirect\"")
 	}
+	c.toPlace = c.toPlace || !has("dst") && !has("dst_pool")
 	for i, t := range terms {
 		if t.File == nil || t.Kind != lang.Constant {
 			continue
