@@ -14,12 +14,14 @@ import (
 
 	"github.com/flowtap/flowtap/controller"
 	"github.com/flowtap/flowtap/fairlisten"
+	"github.com/flowtap/flowtap/flowtap"
 	"github.com/flowtap/flowtap/flowtap/trace"
 	"github.com/flowtap/flowtap/gate"
 	"github.com/flowtap/flowtap/load"
 	"github.com/flowtap/flowtap/northbound"
 	"github.com/flowtap/flowtap/openflow"
 	"github.com/flowtap/flowtap/openflow/ofconn"
+	"github.com/flowtap/flowtap/policy"
 	"github.com/flowtap/flowtap/replica"
 	"github.com/flowtap/flowtap/store"
 	"github.com/flowtap/flowtap/topology"
@@ -38,9 +40,10 @@ type cluster struct {
 
 // A term is this replica's time as the leader.
 type term struct {
-	ctl   *controller.Controller
-	board *load.Board
-	ctx   context.Context
+	ctl      *controller.Controller
+	policies *policy.Runner
+	board    *load.Board
+	ctx      context.Context
 }
 
 func newCluster(o options, st *store.Store, certs *sources, forSwitches, forPeers net.Listener, api http.Handler, log *slog.Logger, registry prometheus.Registerer) *cluster {
@@ -82,9 +85,10 @@ func (c *cluster) lead(ctx context.Context, t *replica.Term) error {
 			}
 			board.Counted(node, at, counts)
 		}})
-	c.now.Store(&term{ctl, board, ctx})
+	policies := policy.New(c.store, c.log)
+	c.now.Store(&term{ctl, policies, board, ctx})
 	defer c.now.Store(nil)
-	return together(ctx, ctl.Run, board.Run, func(ctx context.Context) error {
+	return together(ctx, ctl.Run, policies.Run, board.Run, func(ctx context.Context) error {
 		for ctx.Err() == nil {
 			changed := c.Changed()
 			ctl.Placed(ctx)
@@ -155,6 +159,19 @@ func (c *cluster) trace(ctx context.Context, r northbound.TraceRequest) (out *tr
 		return err
 	})
 	return out, err
+}
+
+// rehearse says what a policy would do to its taps.
+func (c *cluster) rehearse(ctx context.Context, id string, p *flowtap.Policy) (northbound.Rehearsal, error) {
+	t := c.now.Load()
+	if t == nil {
+		return northbound.Rehearsal{}, replica.ErrNoLeader
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(t.ctx, cancel)()
+	r, err := t.policies.Rehearse(ctx, id, p)
+	return northbound.Rehearsal(r), err
 }
 
 func (c *cluster) unregistered() []northbound.UnregisteredNode {
