@@ -21,7 +21,6 @@ type outcomes struct{ reader, member, admin, provider string }
 var (
 	openToAll = outcomes{"200 200 200 200", "200 200 200 200", "200 200 200 200", "200 200 200 200"}
 	no        = "403 403 403 403"
-	theirs    = "404 404 404 404" // there are no policies yet
 )
 
 func onlyProvider(provider string) outcomes { return outcomes{no, no, no, provider} }
@@ -70,11 +69,11 @@ var matrix = map[string]outcomes{
 	"GET /v1/taps/{id}":        readers("200 404 404 404", "200 200 200 404"),
 	"PUT /v1/taps/{id}":        members("200 404 404 404", "200 200 200 404"),
 	"DELETE /v1/taps/{id}":     members("204 404 404 404", "204 204 204 404"),
-	"GET /v1/policies":         readers(theirs, theirs),
-	"POST /v1/policies":        members(theirs, theirs),
-	"GET /v1/policies/{id}":    readers(theirs, theirs),
-	"PUT /v1/policies/{id}":    members(theirs, theirs),
-	"DELETE /v1/policies/{id}": members(theirs, theirs),
+	"GET /v1/policies":         readers("200 404 404 404", "200 200 200 404"),
+	"POST /v1/policies":        members("201 422 422 422", "201 201 201 422"),
+	"GET /v1/policies/{id}":    readers("200 404 404 404", "200 200 200 404"),
+	"PUT /v1/policies/{id}":    members("200 404 404 404", "200 200 200 404"),
+	"DELETE /v1/policies/{id}": members("204 404 404 404", "204 204 204 404"),
 
 	// Shared, of tokens, are a provider's.
 	"GET /v1/tokens":         {no, no, "200 404 404 404", "200 200 200 404"},
@@ -157,7 +156,7 @@ func (g *guarded) cell(method, path string, column int) (target, body string) {
 	}
 	query := "?project=" + project
 	switch kind {
-	case "networks", "ports", "pools", "taps":
+	case "networks", "ports", "pools", "policies", "taps":
 		if one && !missing {
 			g.ensure(kind, project)
 		}
@@ -204,7 +203,7 @@ func (g *guarded) cell(method, path string, column int) (target, body string) {
 		default:
 			id = strings.Repeat("0", 24)
 		}
-	case "audit", "policies":
+	case "audit":
 	default:
 		query = ""
 	}

@@ -38,6 +38,7 @@ type Config struct {
 
 	migrations []migration // nil: all that there are
 	quota      int64       // bytes of the embedded etcd's database; zero is the default
+	txnOps     int         // of a change of taps; zero is what etcd allows
 }
 
 func (c *Config) validate() error {
@@ -64,12 +65,14 @@ type Store struct {
 	layout  *layout
 	trouble trouble
 	numbers *numbers
+	txnOps  int // of one transaction on taps
 	mirror  *mirror
 
 	nodes    *Collection[topology.Node, topology.NodeStatus]
 	networks *Collection[topology.Network, topology.NetworkStatus]
 	ports    *Collection[topology.Port, topology.PortStatus]
 	pools    *Collection[topology.Pool, topology.PoolStatus]
+	policies *Collection[flowtap.Policy, flowtap.PolicyStatus]
 	taps     *Collection[flowtap.Tap, flowtap.TapStatus]
 	projects *Collection[access.Project, access.ProjectStatus]
 	tokens   *Collection[access.Token, access.TokenStatus]
@@ -116,11 +119,19 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	}
 	s.done, s.stop = context.WithCancel(context.Background())
 	s.numbers = newNumbers(s)
+	s.txnOps = c.txnOps
+	if s.txnOps == 0 {
+		s.txnOps = fewOps
+		if s.member != nil {
+			s.txnOps = manyOps
+		}
+	}
 	s.mirror = newMirror(s)
 	s.nodes = newCollection(s, CollectionNodes, nodeLinks, s.mirror.nodes)
 	s.networks = newCollection(s, CollectionNetworks, networkLinks, s.mirror.networks)
 	s.ports = newCollection(s, CollectionPorts, portLinks, s.mirror.ports)
 	s.pools = newCollection(s, CollectionPools, poolLinks, s.mirror.pools)
+	s.policies = newCollection(s, CollectionPolicies, policyLinks, s.mirror.policies)
 	s.taps = newCollection(s, CollectionTaps, tapLinks, s.mirror.taps)
 	s.projects = newCollection(s, CollectionProjects, projectLinks, s.mirror.projects)
 	s.tokens = newCollection(s, CollectionTokens, tokenLinks, s.mirror.tokens)

@@ -14,10 +14,12 @@ import (
 
 	"github.com/flowtap/flowtap/controller"
 	"github.com/flowtap/flowtap/fairlisten"
+	"github.com/flowtap/flowtap/flowtap"
 	"github.com/flowtap/flowtap/flowtap/trace"
 	"github.com/flowtap/flowtap/gate"
 	"github.com/flowtap/flowtap/northbound"
 	"github.com/flowtap/flowtap/openflow/ofconn"
+	"github.com/flowtap/flowtap/policy"
 	"github.com/flowtap/flowtap/replica"
 	"github.com/flowtap/flowtap/store"
 )
@@ -35,8 +37,9 @@ type cluster struct {
 
 // A term is this replica's time as the leader.
 type term struct {
-	ctl *controller.Controller
-	ctx context.Context
+	ctl      *controller.Controller
+	policies *policy.Runner
+	ctx      context.Context
 }
 
 func newCluster(o options, st *store.Store, certs *sources, forSwitches, forPeers net.Listener, api http.Handler, log *slog.Logger, registry prometheus.Registerer) *cluster {
@@ -71,9 +74,10 @@ func (c *cluster) lead(ctx context.Context, t *replica.Term) error {
 	ctx = store.Fenced(ctx, store.Fence{Key: replica.LeaderKey, Revision: t.Epoch, Lost: t.End})
 	ctl := controller.New(controller.Deps{Config: c.config, Store: c.store, Listener: t.Switches, Logger: c.log, Metrics: c.metrics,
 		Elsewhere: t.Elsewhere, Place: c.Place})
-	c.now.Store(&term{ctl, ctx})
+	policies := policy.New(c.store, c.log)
+	c.now.Store(&term{ctl, policies, ctx})
 	defer c.now.Store(nil)
-	return together(ctx, ctl.Run, func(ctx context.Context) error {
+	return together(ctx, ctl.Run, policies.Run, func(ctx context.Context) error {
 		for ctx.Err() == nil {
 			changed := c.Changed()
 			ctl.Placed(ctx)
@@ -144,6 +148,19 @@ func (c *cluster) trace(ctx context.Context, r northbound.TraceRequest) (out *tr
 		return err
 	})
 	return out, err
+}
+
+// rehearse says what a policy would do to its taps.
+func (c *cluster) rehearse(ctx context.Context, id string, p *flowtap.Policy) (northbound.Rehearsal, error) {
+	t := c.now.Load()
+	if t == nil {
+		return northbound.Rehearsal{}, replica.ErrNoLeader
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(t.ctx, cancel)()
+	r, err := t.policies.Rehearse(ctx, id, p)
+	return northbound.Rehearsal(r), err
 }
 
 func (c *cluster) unregistered() []northbound.UnregisteredNode {

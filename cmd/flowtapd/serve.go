@@ -64,7 +64,7 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 	api, err = northbound.New(northbound.Deps{
 		Store: st, Logger: log, Registry: registry, Ready: c.ready, TLS: certs.forUsers(),
 		Planner: planner{c}, Settled: c.settled, ReadCounters: c.readCounters, Trace: c.trace, Unregistered: c.unregistered,
-		Leader: c.leader, Replicas: c.replicas,
+		Leader: c.leader, Replicas: c.replicas, Rehearse: c.rehearse,
 		Insecure: o.insecure, AuditRetention: o.auditRetention, AuditMax: o.auditMax, Forwarded: replica.Forwarded,
 	})
 	if err != nil {
@@ -106,14 +106,17 @@ func listen(flag, addr string) (net.Listener, error) {
 // planner answers dry runs with the controller's suppositions.
 type planner struct{ c *cluster }
 
-func (p planner) DryRun(ctx context.Context, c northbound.Change) ([]northbound.SwitchChange, error) {
-	supposed := controller.Supposition{Collection: c.Collection, ID: c.ID, Spec: c.Spec}
-	if c.Op == northbound.OpDelete {
-		supposed.Spec = nil
+func (p planner) DryRun(ctx context.Context, changes []northbound.Change) ([]northbound.SwitchChange, error) {
+	var supposed []controller.Supposition
+	for _, c := range changes {
+		if c.Op == northbound.OpDelete {
+			c.Spec = nil
+		}
+		supposed = append(supposed, controller.Supposition{Collection: c.Collection, ID: c.ID, Spec: c.Spec})
 	}
 	var found []controller.Consequence
 	if err := p.c.ours(ctx, func(ctx context.Context, ctl *controller.Controller) (err error) {
-		found, err = ctl.Suppose(ctx, supposed)
+		found, err = ctl.Suppose(ctx, supposed...)
 		return err
 	}); err != nil {
 		return nil, err

@@ -76,7 +76,7 @@ func (t *Taps) readPlacing() (changed bool) {
 		var ids []string
 		for id := range t.engine.IDs(p.From) {
 			v := t.engine.Row(p.From, id)[0]
-			if v.Kind != lang.String || topology.ValidID(v.S) != nil {
+			if v.Kind != lang.String || topology.ValidRef(v.S) != nil {
 				now.bad = append(now.bad, v.Text())
 				continue
 			}
