@@ -165,3 +165,16 @@ func TestTimeToRepair(t *testing.T) {
 		fmt.Printf("%-32s median %v worst %v\n", d.name, took[25].Round(time.Millisecond), took[49].Round(time.Millisecond))
 	}
 }
+
+// TestOneSlowLookAtGroupsDoesNotPutOffTheNextForLong: only a switch that is slow time and again is looked at less.
+func TestOneSlowLookAtGroupsDoesNotPutOffTheNextForLong(t *testing.T) {
+	free := groupInterval / groupShare
+	require.Equal(t, time.Millisecond, groupsCost(0, time.Millisecond))
+	require.Equal(t, 2*free, groupsCost(time.Millisecond, 10*time.Second))
+	cost := time.Duration(0)
+	for range 10 {
+		cost = groupsCost(cost, time.Second)
+	}
+	require.Equal(t, time.Second, cost)
+	require.Equal(t, time.Millisecond, groupsCost(cost, time.Millisecond))
+}

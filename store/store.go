@@ -89,7 +89,7 @@ type Store struct {
 }
 
 // Open connects to etcd, or starts the embedded one, and returns when it has answered a linearizable
-// read. Its errors are one line and say what to look at.
+// read. Its errors are one line and say what to look at; of an etcd that is away they are ErrUnavailable.
 func Open(ctx context.Context, c Config) (*Store, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
@@ -194,12 +194,13 @@ func probe(c Config) error {
 			host = u.Host
 		}
 		conn, err := net.DialTimeout("tcp", host, time.Second)
-		if err == nil {
-			if err = c.greet(e, conn); err == nil {
-				return nil
-			}
+		if err != nil {
+			last = readError(err)
+			continue
 		}
-		last = err
+		if last = c.greet(e, conn); last == nil {
+			return nil
+		}
 	}
 	return last
 }

@@ -44,7 +44,7 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 		return err
 	}
 	defer forPeers.Close()
-	st, err := store.Open(ctx, store.Config{Endpoints: o.etcdEndpoints, DataDir: o.dataDir, Logger: log, TLS: certs.forEtcd()})
+	st, err := openStore(ctx, store.Config{Endpoints: o.etcdEndpoints, DataDir: o.dataDir, Logger: log, TLS: certs.forEtcd()})
 	if err != nil {
 		return err
 	}
@@ -182,4 +182,16 @@ func unregistered(ctl *controller.Controller) []northbound.UnregisteredNode {
 		out = append(out, northbound.UnregisteredNode{DatapathID: s.DPID, Version: s.Version, Since: s.Since})
 	}
 	return out
+}
+
+// openStore opens the store. An external etcd that is away is waited for: nobody has to start flowtapd again when
+// it is back, also where both went at once.
+func openStore(ctx context.Context, c store.Config) (*store.Store, error) {
+	for {
+		st, err := store.Open(ctx, c)
+		if err == nil || len(c.Endpoints) == 0 || !errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil {
+			return st, err
+		}
+		c.Logger.Warn("waiting for etcd", "error", err)
+	}
 }

@@ -5,7 +5,7 @@ ports or taps, and may leave any of them behind.
 """
 
 NAMES = ["connectivity", "taps", "kinds", "monitors", "stale_megaflow", "megaflows", "migration", "moves", "silence", "restart", "drift", "bad_input", "fields", "inline",
-         "redirect", "options", "dhcp", "inline_tcp", "escape", "peers", "pools", "chaos"]
+         "redirect", "options", "dhcp", "inline_tcp", "escape", "peers", "pools", "policies", "chaos"]
 
 # Run only when named: whether the benchmarks run and count right, which takes all of a machine.
 WHEN_NAMED = ["bench"]
