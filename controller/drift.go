@@ -187,7 +187,7 @@ func readGroups(ctx context.Context, s *session) (groups []openflow.Group, meter
 		return nil, nil, err
 	}
 	groups = slices.DeleteFunc(groups, func(g openflow.Group) bool { return !pipeline.OurGroup(g.ID) })
-	meters = slices.DeleteFunc(meters, func(m openflow.Meter) bool { _, ours := pipeline.OurMeter(m.ID); return !ours })
+	meters = slices.DeleteFunc(meters, func(m openflow.Meter) bool { return !pipeline.OurMeter(m.ID) })
 	return groups, meters, nil
 }
 

@@ -176,8 +176,9 @@ func (p *planner) lastWords(node string, c flowset.Changes) (taps []uint32, need
 		}
 	}
 	for _, m := range c.MeterModify { // counts anew then
-		num, _ := pipeline.OurMeter(m.ID)
-		add(num)
+		if num, ok := pipeline.OfMeter(m.ID); ok {
+			add(num)
+		}
 	}
 	return taps, need
 }

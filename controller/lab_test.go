@@ -461,7 +461,7 @@ func own(s *flowset.Set) *flowset.Set {
 		}
 	}
 	for _, m := range s.Meters() {
-		if _, ours := pipeline.OurMeter(m.ID); ours {
+		if pipeline.OurMeter(m.ID) {
 			mine.PutMeter(m)
 		}
 	}

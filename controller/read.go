@@ -55,7 +55,7 @@ func readSwitch(ctx context.Context, conn *ofconn.Conn) reading {
 		return reading{err: err}
 	}
 	for _, m := range meters {
-		if _, ours := pipeline.OurMeter(m.ID); ours {
+		if pipeline.OurMeter(m.ID) {
 			r.set.PutMeter(m)
 		}
 	}

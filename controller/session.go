@@ -127,7 +127,7 @@ func (c *Controller) packetIn(ctx context.Context, s *session, m *openflow.Packe
 	}
 	c.metrics.packetIns.WithLabelValues(kindName(kind)).Inc()
 	switch kind {
-	case pipeline.KindLearn, pipeline.KindInject, pipeline.KindPort, pipeline.KindAllow:
+	case pipeline.KindLearn, pipeline.KindArrive:
 		if !s.quotas.take(object, time.Now()) {
 			c.metrics.packetIns.WithLabelValues("ignored").Inc()
 			return
@@ -142,9 +142,9 @@ func (c *Controller) packetIn(ctx context.Context, s *session, m *openflow.Packe
 		}
 	case pipeline.KindProbe:
 		c.tunnels.received(m.Data, s.dpid, time.Now())
-	case pipeline.KindLearn, pipeline.KindInject:
+	case pipeline.KindLearn:
 		c.observer.learn(ctx, s, object, m.Data)
-	case pipeline.KindPort, pipeline.KindAllow:
+	case pipeline.KindArrive:
 		c.observer.arrive(ctx, s, object)
 	}
 }
@@ -155,9 +155,9 @@ func kindName(k pipeline.Kind) string {
 		return "sentinel"
 	case pipeline.KindProbe:
 		return "probe"
-	case pipeline.KindLearn, pipeline.KindInject:
+	case pipeline.KindLearn:
 		return "learn"
-	case pipeline.KindPort, pipeline.KindAllow:
+	case pipeline.KindArrive:
 		return "arrive"
 	}
 	return "other"

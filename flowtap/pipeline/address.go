@@ -18,8 +18,8 @@ var (
 // router solicitation and multicast listener reports come from ::. Protocols other than IP and
 // ARP have no address to check. A port that declares no IPs is learned from instead.
 func (b *builder) address(p *Port, here openflow.PortNo) {
-	a := addresser{builder: b, p: p, here: inPort(here)}
-	a.actions, a.next = b.pass(p)
+	a := addresser{builder: b, p: p, at: here, here: inPort(here)}
+	a.actions, a.next = b.pass(p, here)
 	if len(p.IPs) == 0 {
 		a.learn()
 		return
@@ -36,6 +36,7 @@ func (b *builder) address(p *Port, here openflow.PortNo) {
 type addresser struct {
 	*builder
 	p       *Port
+	at      openflow.PortNo
 	here    openflow.MatchField
 	actions []openflow.Action
 	next    openflow.TableID
@@ -111,7 +112,7 @@ func (a *addresser) learn() {
 	target := func(priority uint16, kind Kind, fields ...openflow.MatchField) {
 		f := openflow.Flow{Table: TableTarget, Priority: priority, Apply: a.actions, Goto: a.next}
 		if kind == KindLearn {
-			f.Apply = append(toController(), a.actions...)
+			f.Apply = a.tell(a.p, a.at)
 		}
 		add(f, kind, fields...)
 	}
@@ -127,7 +128,7 @@ func (a *addresser) learn() {
 	}
 	toTarget(guardLearn)
 	if more {
-		add(openflow.Flow{Table: TableAddress, Priority: guardLearn, Apply: append(toController(), a.actions...), Goto: a.next}, KindLearn, ethType(etherARP))
+		add(openflow.Flow{Table: TableAddress, Priority: guardLearn, Apply: a.tell(a.p, a.at), Goto: a.next}, KindLearn, ethType(etherARP))
 		target(guardRest, KindLearn)
 	} else {
 		target(guardRest, KindAllow)

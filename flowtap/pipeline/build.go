@@ -22,15 +22,18 @@ type builder struct {
 func (b *builder) flow(f openflow.Flow) { b.flows = append(b.flows, f) }
 
 // once adds a flow unless there is one for the same frames: contracts that differ only in what is not
-// looked at come to the same.
-func (b *builder) once(f openflow.Flow) {
+// looked at come to the same. It reports whether the flow is new.
+func (b *builder) once(f openflow.Flow) bool {
 	if b.made == nil {
 		b.made = map[flowset.Key]bool{}
 	}
-	if k := flowset.KeyOf(&f); !b.made[k] {
-		b.made[k] = true
-		b.flow(f)
+	k := flowset.KeyOf(&f)
+	if b.made[k] {
+		return false
 	}
+	b.made[k] = true
+	b.flow(f)
+	return true
 }
 
 func (b *builder) group(id openflow.GroupID, buckets ...openflow.Bucket) {

@@ -243,7 +243,7 @@ func (g *gateFinder) find(f *openflow.Flow, added bool) bool {
 		return added || seen != 0 && !g.wanted(f)
 	case TableDeliver:
 		return added
-	case TableLimit, TableCut: // what leads there is behind gates of its own
+	case TableLimit, TableCut, TableTell: // what leads there is behind gates of its own
 		return added || !g.wanted(f)
 	}
 	return false

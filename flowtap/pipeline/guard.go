@@ -50,14 +50,9 @@ func (b *builder) guard(p *Port, here openflow.PortNo) {
 		add(guardSource, KindAllow, TableAddress, nil, src)
 	}
 	if p.MAC.IsZero() && len(p.Status.LearnedMACs) < maxLearned {
-		add(guardLearn, KindLearn, TableAddress, toController())
+		add(guardLearn, KindLearn, TableAddress, b.tell(p, here))
 	}
 	add(guardRest, KindSpoof, 0, nil)
-}
-
-// toController sends enough of a frame to read its addresses.
-func toController() []openflow.Action {
-	return []openflow.Action{openflow.Output{Port: openflow.PortController, MaxLen: 128}}
 }
 
 func ipProto(n uint64) openflow.MatchField { return openflow.Uint(openflow.FieldIPProto, n) }

@@ -57,7 +57,7 @@ const (
 	KindAllow    Kind = 3  // guard lets a port's own frames pass; object: port
 	KindSpoof    Kind = 4  // guard drops what is not; object: port
 	KindClaim    Kind = 5  // guard drops another port's address; object: the owner's port
-	KindLearn    Kind = 6  // addresses of a port that declares none; object: port
+	KindLearn    Kind = 6  // addresses of a port that declares none, and that it is here; object: port
 	KindArrive   Kind = 7  // first frame of a port that moves here; object: port
 	KindNetwork  Kind = 8  // object: network label
 	KindMonitor  Kind = 9  // object: port of the monitor
@@ -102,17 +102,24 @@ const (
 
 // Meters are told by their range, too: up to the highest number that Open vSwitch takes.
 const (
-	meterFirst = 0xf0000000
+	meterFirst = 0xf0000000 // of contracts
+	meterTell  = 0xf8000000 // of ports
 	meterLast  = 0xffff0000
 )
 
 // MeterOf gives the meter of a contract's copies by the contract's number.
-func MeterOf(tap uint32) uint32 { return meterFirst + tap%(meterLast-meterFirst+1) }
+func MeterOf(tap uint32) uint32 { return meterFirst + tap%(meterTell-meterFirst) }
 
-// OurMeter reports whether a meter is in our range, and whose it is.
-func OurMeter(id uint32) (tap uint32, ok bool) {
-	return id - meterFirst, id >= meterFirst && id <= meterLast
+// OfMeter gives the contract whose meter it is by MeterOf.
+func OfMeter(id uint32) (tap uint32, ok bool) {
+	return id - meterFirst, id >= meterFirst && id < meterTell
 }
+
+// TellMeterOf gives the meter of what the controller is told of a port, by the port's number.
+func TellMeterOf(port uint32) uint32 { return meterTell + port%(meterLast-meterTell+1) }
+
+// OurMeter reports whether a meter is in our ranges.
+func OurMeter(id uint32) bool { return id >= meterFirst && id <= meterLast }
 
 // OurGroup reports whether a group id is in our range.
 func OurGroup(id openflow.GroupID) bool { return id >= groupCopy && id < 0xf9000000 }

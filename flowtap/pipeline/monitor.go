@@ -35,7 +35,7 @@ func (b *builder) monitor(p *Port) {
 func (b *builder) entrance(p *Port, here openflow.PortNo) {
 	drop := openflow.Flow{Table: TableClassify, Priority: prioInject, Cookie: Cookie(KindInject, p.Num), Match: match(inPort(here))}
 	if b.w.learns(p) {
-		drop.Apply = toController()
+		drop.Apply = b.tell(p, here)
 	}
 	b.flow(drop)
 	in := openflow.Flow{Table: TableClassify, Priority: prioClassify, Cookie: Cookie(KindMonitor, p.Num), Match: match(inPort(here)), Goto: TableComeback}

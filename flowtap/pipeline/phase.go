@@ -179,8 +179,11 @@ func ofContract(f *openflow.Flow) uint32 {
 	return 0
 }
 
-// shapes tells flows that copies of contracts are led to on their way to the monitor.
-func shapes(f *openflow.Flow) bool { return f.Table == TableLimit || f.Table == TableCut }
+// shapes tells flows that copies, of contracts for a monitor and of frames for the controller, are led to on
+// their way.
+func shapes(f *openflow.Flow) bool {
+	return f.Table == TableLimit || f.Table == TableCut || f.Table == TableTell
+}
 
 // comesBack tells the flows that only concern what monitors give back. An entrance that is a gate is
 // restated with the rest: by then all that lies behind it has changed.

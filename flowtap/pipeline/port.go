@@ -77,7 +77,7 @@ func (b *builder) classify(p *Port, here openflow.PortNo, label uint32) {
 	f := openflow.Flow{Table: TableClassify, Priority: prioClassify, Cookie: Cookie(KindPort, p.Num),
 		Match: match(inPort(here)), Apply: actions, Goto: TableGuard}
 	if !guarded(p) {
-		extra, next := b.pass(p)
+		extra, next := b.pass(p, here)
 		f.Apply, f.Goto = append(f.Apply, extra...), next
 	} else if c := claims(p); c != 0 {
 		f.Apply = append(f.Apply, set(RegClaims, c))
@@ -87,10 +87,10 @@ func (b *builder) classify(p *Port, here openflow.PortNo, label uint32) {
 
 // pass is where a port's accepted frames go: past its contracts if it has any. Frames from a
 // place where the port is not active yet tell the controller that it has arrived.
-func (b *builder) pass(p *Port) ([]openflow.Action, openflow.TableID) {
+func (b *builder) pass(p *Port, here openflow.PortNo) ([]openflow.Action, openflow.TableID) {
 	var actions []openflow.Action
 	if p.Status.Node != b.n.ID {
-		actions = []openflow.Action{openflow.Output{Port: openflow.PortController, MaxLen: 64}}
+		actions = b.tell(p, here)
 	}
 	if b.w.contracts(p.ID, flowtap.Out) {
 		return actions, TableTapOut

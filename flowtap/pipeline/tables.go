@@ -25,6 +25,7 @@ const (
 	TableGive     openflow.TableID = 79 // what it gets of the frame
 	TableDeliver  openflow.TableID = 80 // copies to a local monitor
 	TableOutput   openflow.TableID = 90 // to the port in reg1, never to the frame's own sender
+	TableTell     openflow.TableID = 95 // the controller is told of a port's frame, at that port's own rate
 )
 
 // Registers of the pipeline. reg7 is the flood sub-stage; reg8 to reg15 belong to the user.
@@ -90,7 +91,7 @@ type Table struct {
 // Tables is the map of the pipeline, in order.
 var Tables = []Table{
 	{ID: TableClassify, Name: "classify", Context: []openflow.Field{openflow.FieldInPort, openflow.FieldTunnelID, openflow.FieldPktMark, openflow.FieldVLANVID, openflow.FieldEthType},
-		Next: []openflow.TableID{TableSender, TableComeback, TableGuard, TableTapOut, TableForward, TableDeliver}, Resubmits: []openflow.TableID{TableComeback}, Miss: "drop: nobody's port"},
+		Next: []openflow.TableID{TableSender, TableComeback, TableGuard, TableTapOut, TableForward, TableDeliver}, Resubmits: []openflow.TableID{TableComeback, TableTell}, Miss: "drop: nobody's port"},
 	{ID: TableSender, Name: "sender", Context: []openflow.Field{RegNetwork, openflow.FieldEthSrc},
 		Next: []openflow.TableID{TableForward}, Miss: "forward"},
 	{ID: TableComeback, Name: "comeback", Context: []openflow.Field{RegNetwork, openflow.FieldEthSrc},
@@ -100,13 +101,13 @@ var Tables = []Table{
 	{ID: TableReturnIn, Name: "return-in", Context: []openflow.Field{RegNetwork, RegOrigin, openflow.FieldInPort}, Contract: true,
 		Next: []openflow.TableID{TableAnswer, TableForward}, Resubmits: []openflow.TableID{TableTapIn, TableSpread}, Miss: "answer"},
 	{ID: TableAnswer, Name: "answer", Context: []openflow.Field{RegNetwork, RegOrigin, openflow.FieldInPort}, Contract: true,
-		Next: []openflow.TableID{TableForward}, Resubmits: []openflow.TableID{TableSpread}, Miss: "drop: not redirected"},
+		Next: []openflow.TableID{TableForward}, Resubmits: []openflow.TableID{TableSpread, TableTell}, Miss: "drop: not redirected"},
 	{ID: TableGuard, Name: "guard", Context: []openflow.Field{openflow.FieldInPort, RegNetwork, RegClaims}, Contract: true,
-		Next: []openflow.TableID{TableAddress}, Miss: "drop: spoofed"},
+		Next: []openflow.TableID{TableAddress}, Resubmits: []openflow.TableID{TableTell}, Miss: "drop: spoofed"},
 	{ID: TableAddress, Name: "address", Context: []openflow.Field{openflow.FieldInPort, RegNetwork, RegClaims}, Contract: true,
-		Next: []openflow.TableID{TableTarget, TableTapOut, TableForward}, Miss: "drop: spoofed"},
+		Next: []openflow.TableID{TableTarget, TableTapOut, TableForward}, Resubmits: []openflow.TableID{TableTell}, Miss: "drop: spoofed"},
 	{ID: TableTarget, Name: "target", Context: []openflow.Field{openflow.FieldInPort, RegNetwork, RegClaims}, Contract: true,
-		Next: []openflow.TableID{TableTapOut, TableForward}, Miss: "drop: spoofed"},
+		Next: []openflow.TableID{TableTapOut, TableForward}, Resubmits: []openflow.TableID{TableTell}, Miss: "drop: spoofed"},
 	{ID: TableTapOut, Name: "tap-out", Context: []openflow.Field{openflow.FieldInPort}, Contract: true,
 		Next: []openflow.TableID{TableForward}, Resubmits: []openflow.TableID{TableForward, TableSpread, TableLimit, TableCut, TableOutput}, Miss: "forward"},
 	{ID: TableForward, Name: "forward", Context: []openflow.Field{RegNetwork, RegOrigin, RegSeenBy, RegSender, openflow.FieldInPort, openflow.FieldEthDst, openflow.FieldPktMark},
@@ -123,6 +124,7 @@ var Tables = []Table{
 	{ID: TableGive, Name: "give", Context: []openflow.Field{RegPool, RegHow, RegSeenBy, RegNetwork}, Resubmits: []openflow.TableID{TableForward, TableOutput, TableLimit, TableCut}, Miss: "nothing"},
 	{ID: TableDeliver, Name: "deliver", Context: []openflow.Field{RegDeliver}, Resubmits: []openflow.TableID{TableOutput}, Miss: "drop"},
 	{ID: TableOutput, Name: "output", Context: []openflow.Field{RegOut, RegSender, openflow.FieldInPort, openflow.FieldEthSrc}, Miss: "drop"},
+	{ID: TableTell, Name: "tell", Context: []openflow.Field{openflow.FieldInPort}, Miss: "nobody is told"},
 }
 
 // Priority bands. Within classify and forward one below each band is left free for epochs

@@ -81,7 +81,7 @@ func wellFormed(set *flowset.Set) error {
 		}
 	}
 	for _, m := range set.Meters() {
-		if _, ours := OurMeter(m.ID); !ours {
+		if !OurMeter(m.ID) {
 			return fmt.Errorf("meter %#x is out of our range", m.ID)
 		}
 	}
@@ -180,7 +180,7 @@ func bands(f openflow.Flow) error {
 		TableComeback: {prioClassify, prioMiss}, TableReturn: {prioKnown, prioToSelf, prioMiss}, TableReturnIn: {prioAccepted, prioKnown, prioMiss},
 		TableAnswer: {prioAccepted, prioMiss},
 		TableSpread: {prioMiss}, TableSlice: {prioClassify, prioMiss}, TableGive: {giveSeen, giveTo, prioMiss},
-		TableLimit: {prioClassify, prioClassify + 1}, TableCut: {prioClassify}, TableDeliver: {prioClassify}, TableOutput: {prioClassify, prioMiss},
+		TableLimit: {prioClassify, prioClassify + 1}, TableCut: {prioClassify}, TableDeliver: {prioClassify}, TableOutput: {prioClassify, prioMiss}, TableTell: {prioClassify},
 	}[f.Table]
 	switch {
 	case contract && f.Table == TableReturnIn && (f.Priority == prioReturnMC || f.Priority == prioReturnUC):

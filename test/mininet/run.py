@@ -38,7 +38,7 @@ def arguments():
     parser.add_argument("--flowtapctl", help="default: bin/flowtapctl")
     parser.add_argument("--repeat", type=int, default=1, metavar="N", help="run the scenarios N times in the same lab")
     parser.add_argument("--changes", type=int, default=20, metavar="N", help="random changes of the scenario escape (20)")
-    parser.add_argument("--chaos-seconds", type=int, default=15, metavar="N", help="how long the scenario chaos makes faults (15)")
+    parser.add_argument("--chaos-seconds", type=int, default=15, metavar="N", help="how long the scenario chaos makes faults, and judges each minute of them (15)")
     parser.add_argument("--seed", type=int, help="repeat the random changes, or faults, of an earlier run")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="run in N labs side by side")
     parser.add_argument("--every-kind", action="store_true", help="then some scenarios over the other tunnel types, and in the other layout, too")

@@ -38,11 +38,19 @@ func check(all []operation) verdict {
 		}
 		end = max(end, o.Call, o.Return)
 	}
-	for i, o := range bounded(all) {
+	ends := map[string]bool{}
+	add := func(o operation) {
+		v.ops = append(v.ops, porcupine.Operation{ClientId: o.Client, Input: o, Call: o.Call, Output: len(v.ops), Return: o.Return})
+	}
+	for _, o := range bounded(all) {
 		if o.Return == math.MaxInt64 {
-			o.Return = end + 1
+			o.Return = end + 3
+			if !ends[o.Group] {
+				ends[o.Group] = true
+				add(operation{Kind: opEnd, Group: o.Group, Outcome: outcomeAnswered, Call: end + 1, Return: end + 2})
+			}
 		}
-		v.ops = append(v.ops, porcupine.Operation{ClientId: o.Client, Input: o, Call: o.Call, Output: i, Return: o.Return})
+		add(o)
 	}
 	v.result, v.info = porcupine.CheckOperationsVerbose(groups, v.ops, patience)
 	return v

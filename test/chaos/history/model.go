@@ -11,7 +11,10 @@ import (
 )
 
 // A group's state: what there is of its four objects. A zero token is an absent object.
-type state struct{ Network, A, B, Tap value }
+type state struct {
+	Network, A, B, Tap value
+	Over               bool // opEnd has been
+}
 
 func (s *state) object(group, id string) *value {
 	switch id {
@@ -77,19 +80,25 @@ func describe(o operation) string {
 }
 
 // step says whether the operation, taking place in this state, can have had its answer, and what the
-// state is then. A refusal needs a reason that holds; a success needs that none does. An operation
-// without an answer does what it can.
+// state is then. A refusal needs a reason that holds; a success needs that none does. A write without
+// an answer does something, or comes after the end: were it also ordered where it does nothing, there would
+// be an order for each set of such writes, and the search among all of them would not end.
 func step(s state, o operation) (state, bool) {
+	if o.Kind == opEnd {
+		s.Over = true
+		return s, true
+	}
 	if !o.writes() {
 		return s, maps.Equal(reading(s, o), o.Found) && (o.Kind == opList || (o.Status == http.StatusOK) == (len(o.Found) == 1))
 	}
 	reasons := refusals(s, o)
 	target := s.object(o.Group, o.ID)
 	if o.Outcome == outcomeUnknown {
-		if len(reasons) == 0 {
-			write(&s, o)
+		if s.Over {
+			return s, true
 		}
-		return s, true
+		write(&s, o)
+		return s, len(reasons) == 0
 	}
 	if o.Status >= http.StatusBadRequest {
 		return s, slices.Contains(reasons, o.Status)

@@ -16,6 +16,7 @@ const (
 	opDelete  = "delete"  // DELETE
 	opRead    = "read"    // GET of one object
 	opList    = "list"    // GET of the group's ports, or of the taps of one of them
+	opEnd     = "end"     // of a group's history; the checker's own
 )
 
 // Outcomes of an operation, by what the client was told.

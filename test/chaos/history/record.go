@@ -137,16 +137,16 @@ func (c *client) contend() operation {
 		return o
 	}
 	switch n := c.rng.IntN(20); {
-	case n < 14:
+	case n < 13:
 		o.Kind = opReplace
 		o.Value = c.value(o, false)
-	case n < 16:
+	case n < 15:
 		o.Kind = opRead
-	case n < 19:
+	case n < 18:
 		o.Kind = opCreate
 		o.Value = c.value(o, true)
-	default:
-		o.Kind, o.ID = opDelete, portA(group)
+	default: // of the network, too: a port may just be made in it
+		o.Kind = opDelete
 	}
 	return o
 }

@@ -25,7 +25,7 @@ from world import WAIT, NotReady, broadcast, exact, mixed, sending, udp
 NODES = ["n1", "n2", "n3"]
 RATE = 200  # frames a second of each sender: there are many minutes of them
 CONVERGED = 10  # seconds after the last fault, on a machine that is not busy beyond its processors
-SHORT, LONG = 4.5, 8.0  # seconds: the longest fault of a run of less than a minute, and of others; a lease is of three
+SHORT, LONG = 3.0, 8.0  # seconds: the longest fault of a run of less than a minute, and of others; a lease is of three
 TIES = {"ports": [("network", "networks")], "taps": [("src", "ports"), ("dst", "ports")]}  # fields that refer to others
 DYING = 2  # switches, after each segment
 GROUPS = 5  # of objects that the clients make and remove; of the last one the rivals do
@@ -46,6 +46,7 @@ def everything_fails(w, check):
             for n, seconds in enumerate(segments(w.chaos_seconds)):
                 story.run(n, seconds)
                 story.switches_die(masters)
+            print(f"     {story.faults} faults", flush=True)
             story.nobody_else_acted(masters)
             story.nothing_left_to_do()
         except Exception as e:  # whatever it is: the machines are there now to be asked about it
@@ -56,9 +57,10 @@ def everything_fails(w, check):
 
 
 def segments(seconds):
-    """Parts of about a minute."""
-    count = -(-seconds // SEGMENT)
-    return [seconds / count] * count
+    """Parts of a minute, which are judged one by one, until so many seconds are over; one of the whole, where that is less."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        yield min(left, SEGMENT)
 
 
 def program(w, name):
@@ -99,6 +101,7 @@ class Story:
     def __init__(self, w, check, cluster, rng):
         self.w, self.check, self.cluster = w, check, cluster
         self.chaos = Chaos(cluster, [w.lab.nodes[n] for n in NODES], rng, SHORT if w.chaos_seconds < 60 else LONG)
+        self.faults = 0
         connected(w.api, WAIT * busy())
         w.network("shop")
         self.web, self.far, self.near = w.vms("shop", ("web", "n1"), ("far", "n2"), ("near", "n1"))
@@ -164,6 +167,7 @@ class Story:
         while any(missing := [text for r in self.cluster.replicas for text in self.missing(r)]) and time.monotonic() - over < CONVERGED * busy():
             time.sleep(0.05)
         took = time.monotonic() - over
+        self.faults += len(self.chaos.log)
         self.check.that(f"{took:.1f} s after the last of {len(self.chaos.log)} faults every node is connected and every tap active, as every replica says",
                         not missing, "\n".join(missing) + f"\n{self.chaos.report()}")
 
