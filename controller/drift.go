@@ -167,13 +167,20 @@ func (p *planner) lookAtGroups() {
 			groups, meters, err := readGroups(p.ctx, sw.session)
 			p.post(p.ctx, func(p *planner) {
 				sw.grouping = false
-				sw.groupsAfter = time.Now().Add(max(0, groupShare*time.Since(began)-groupInterval))
+				sw.groupsTook = groupsCost(sw.groupsTook, time.Since(began))
+				sw.groupsAfter = time.Now().Add(max(0, groupShare*sw.groupsTook-groupInterval))
 				if err == nil && sw.have != nil && !p.busy && sw.commits == commits && !sameGroups(sw.have, groups, meters) {
 					p.suspect(sw, "groups or meters changed")
 				}
 			})
 		})
 	}
+}
+
+// groupsCost is what a look at a switch's groups is taken to cost, after one that took so long. A look may take
+// long because a machine is busy with something else: only one after the other doubles what is believed.
+func groupsCost(believed, took time.Duration) time.Duration {
+	return min(took, 2*max(believed, groupInterval/groupShare))
 }
 
 // readGroups reads what a switch has of our groups and meters.

@@ -42,6 +42,9 @@ func holding(ovs *ovstest.OVS) string {
 			ours = append(ours, line)
 		}
 	}
+	for _, meter := range strings.Split(ovs.Ofctl("dump-meters"), "meter=")[1:] { // a line, and one for its band
+		ours = append(ours, "meter="+strings.Join(strings.Fields(meter), " ")+"\n")
+	}
 	slices.Sort(ours)
 	return strings.Join(ours, "")
 }
@@ -54,8 +57,17 @@ var drifts = []struct{ name, verb, args string }{
 	{"a group changed", "mod-group", "group_id=0xf1000000,type=all,bucket=actions=output:1"},
 	{"a group added in our range", "add-group", "group_id=0xf1777777,type=all,bucket=actions=output:1"},
 	{"a meter added in our range", "add-meter", "meter=0xf0000777,kbps,band=type=drop,rate=1000"},
+	{"a meter changed", "mod-meter", "meter=METER,pktps,stats,band=type=drop,rate=1"},
+	{"all meters deleted", "del-meters", ""},
 	{"all groups deleted", "del-groups", ""},
 	{"all flows deleted", "del-flows", ""},
+}
+
+// meterOf is the number of the meter that a switch's flows use.
+func meterOf(ovs *ovstest.OVS) string {
+	_, after, _ := strings.Cut(ovs.Ofctl("dump-flows"), "meter:")
+	number, _, _ := strings.Cut(after, ",")
+	return strings.Fields(number)[0]
 }
 
 func TestWhatOthersDoToOpenVSwitchIsRepairedAtOnce(t *testing.T) {
@@ -63,10 +75,10 @@ func TestWhatOthersDoToOpenVSwitchIsRepairedAtOnce(t *testing.T) {
 	if l == nil {
 		return
 	}
-	want, last := holding(ovs), uint64(0)
+	want, last, meter := holding(ovs), uint64(0), meterOf(ovs)
 	ovs.Ofctl("add-flow", "cookie=0xabc,table=0,priority=1000,in_port=77,actions=drop")
 	for _, d := range drifts {
-		ovs.Ofctl(d.verb, strings.Fields(d.args)...)
+		ovs.Ofctl(d.verb, strings.Fields(strings.ReplaceAll(d.args, "METER", meter))...)
 		l.eventually(func() error {
 			st := l.nodeStatus("n1")
 			if is := holding(ovs); is != want || st.DriftRepaired == last {
@@ -134,12 +146,12 @@ func TestTimeToRepair(t *testing.T) {
 		return
 	}
 	l, ovs := reported(t)
-	want := holding(ovs)
+	want, meter := holding(ovs), meterOf(ovs)
 	for _, d := range drifts {
 		var took []time.Duration
 		for range 50 {
 			before := l.nodeStatus("n1").DriftRepaired
-			ovs.Ofctl(d.verb, strings.Fields(d.args)...)
+			ovs.Ofctl(d.verb, strings.Fields(strings.ReplaceAll(d.args, "METER", meter))...)
 			began := time.Now()
 			l.eventually(func() error {
 				if l.nodeStatus("n1").DriftRepaired == before || holding(ovs) != want {
@@ -152,4 +164,17 @@ func TestTimeToRepair(t *testing.T) {
 		slices.Sort(took)
 		fmt.Printf("%-32s median %v worst %v\n", d.name, took[25].Round(time.Millisecond), took[49].Round(time.Millisecond))
 	}
+}
+
+// TestOneSlowLookAtGroupsDoesNotPutOffTheNextForLong: only a switch that is slow time and again is looked at less.
+func TestOneSlowLookAtGroupsDoesNotPutOffTheNextForLong(t *testing.T) {
+	free := groupInterval / groupShare
+	require.Equal(t, time.Millisecond, groupsCost(0, time.Millisecond))
+	require.Equal(t, 2*free, groupsCost(time.Millisecond, 10*time.Second))
+	cost := time.Duration(0)
+	for range 10 {
+		cost = groupsCost(cost, time.Second)
+	}
+	require.Equal(t, time.Second, cost)
+	require.Equal(t, time.Millisecond, groupsCost(cost, time.Millisecond))
 }

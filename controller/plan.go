@@ -30,9 +30,9 @@ type Consequence struct {
 	Changes flowset.Changes
 }
 
-// Suppose says what every switch would have to change, ordered by node and datapath id, if a write happened.
+// Suppose says what every switch would have to change, ordered by node and datapath id, if some writes happened.
 // Nothing changes. Numbers that only the write would allocate are shown from the top of their range.
-func (c *Controller) Suppose(ctx context.Context, s Supposition) ([]Consequence, error) {
+func (c *Controller) Suppose(ctx context.Context, s ...Supposition) ([]Consequence, error) {
 	answer := make(chan []Consequence, 1)
 	c.planner.post(ctx, func(p *planner) { answer <- p.suppose(s) })
 	select {
@@ -43,14 +43,19 @@ func (c *Controller) Suppose(ctx context.Context, s Supposition) ([]Consequence,
 	}
 }
 
-// supposedNum numbers objects that do not exist.
+// supposedNum, and the numbers below, are those of objects that do not exist.
 const supposedNum = 1<<32 - 1
 
 // suppose changes the world, looks, and changes it back.
-func (p *planner) suppose(s Supposition) []Consequence {
-	put, undo := p.supposition(s)
+func (p *planner) suppose(writes []Supposition) []Consequence {
 	before := p.world.MissingLabels() // these wait for real numbers
-	units := put()
+	var units []pipeline.Unit
+	undo := func() {}
+	for i, s := range writes {
+		put, back := p.supposition(s, supposedNum-uint32(i)) // #nosec G115 -- few
+		units = append(units, put()...)
+		undo = func(earlier func()) func() { return func() { back(); earlier() } }(undo)
+	}
 	var labels []string
 	label, vlan := uint32(store.LabelMax), uint32(store.VLANMax)
 	for _, key := range p.world.MissingLabels() {
@@ -138,15 +143,15 @@ func (p *planner) sets(units []pipeline.Unit) map[nodeBridge]*flowset.Set {
 	return sets
 }
 
-// supposition gives the functions that put an object into the world and take it out again.
-func (p *planner) supposition(s Supposition) (put func() []pipeline.Unit, undo func()) {
+// supposition gives the functions that put an object, with a number if it is new, into the world and take it out again.
+func (p *planner) supposition(s Supposition, fresh uint32) (put func() []pipeline.Unit, undo func()) {
 	w := p.world
 	nothing := func() []pipeline.Unit { return nil }
 	switch s.Collection {
 	case store.CollectionTaps:
 		old := w.Tap(s.ID)
 		undo = func() { w.DeleteTap(s.ID) }
-		num := uint32(supposedNum)
+		num := fresh
 		if old != nil {
 			num = old.Num
 			undo = func() { w.PutTap(old.ID, old.Num, old.Tap) }
@@ -157,7 +162,7 @@ func (p *planner) supposition(s Supposition) (put func() []pipeline.Unit, undo f
 		return func() []pipeline.Unit { return w.DeleteTap(s.ID) }, undo
 	case store.CollectionPorts:
 		old := w.Port(s.ID)
-		port := pipeline.Port{ID: s.ID, Num: supposedNum}
+		port := pipeline.Port{ID: s.ID, Num: fresh}
 		undo = func() { w.DeletePort(s.ID) }
 		if old != nil {
 			port = *old

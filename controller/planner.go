@@ -50,6 +50,7 @@ type planner struct {
 	left      map[openflow.DPID]*flowset.Set // what switches held when their connections ended
 	nodes     map[string]topology.NodeStatus // as last written
 	passing   map[string]bool                // redirects whose flow passes unmonitored
+	held      held
 	uses      *tunnelUses
 	lingering bool // tunnels may be kept that nothing uses any more
 }
@@ -61,7 +62,7 @@ func newPlanner(c *Controller) *planner {
 	return &planner{c: c, log: c.log, inbox: make(chan func(*planner), 4096), world: pipeline.NewWorld(),
 		switches: map[openflow.DPID]*swtch{}, dirty: map[pipeline.Unit]bool{},
 		arrived: map[string]int64{}, networks: map[string]topology.NetworkStatus{}, pools: map[string]topology.PoolStatus{}, taps: map[string]*tapRecord{}, restate: map[string]int64{},
-		drift: map[string]uint64{}, left: map[openflow.DPID]*flowset.Set{}, nodes: map[string]topology.NodeStatus{}, passing: map[string]bool{}, uses: newTunnelUses()}
+		drift: map[string]uint64{}, left: map[openflow.DPID]*flowset.Set{}, nodes: map[string]topology.NodeStatus{}, passing: map[string]bool{}, held: newHeld(), uses: newTunnelUses()}
 }
 
 // beside runs f in a goroutine that run waits for.
@@ -179,15 +180,13 @@ func (p *planner) apply(e store.Event) []pipeline.Unit {
 		return units
 	case store.CollectionTaps:
 		t, ok := e.Object.(*store.Tap)
-		if !ok {
-			p.tapGone(e.ID)
-			return w.DeleteTap(e.ID)
-		}
-		if e.StatusOnly && p.taps[e.ID] != nil {
+		if ok && e.StatusOnly && p.taps[e.ID] != nil {
 			return nil // our own write
 		}
-		p.tapWanted(t)
-		return w.PutTap(e.ID, t.Num, t.Spec)
+		return p.storedTap(e.ID, t)
+	case store.CollectionPlans:
+		plan, _ := e.Object.(store.Plan)
+		return p.planned(e.ID, plan)
 	case store.CollectionLabels:
 		n, ok := e.Object.(uint32)
 		if !ok {
@@ -211,6 +210,7 @@ func (p *planner) forgetMissing(b store.Batch) {
 			}
 		}
 	}
+	gone(store.CollectionPlans, slices.Collect(maps.Keys(p.held.plans)))
 	gone(store.CollectionTaps, p.world.Taps())
 	gone(store.CollectionPools, p.world.Pools())
 	gone(store.CollectionPorts, p.world.Ports())
@@ -361,6 +361,7 @@ func (p *planner) up(node string) bool {
 
 // regular does what has no event: retries after refusals, states that time alone changes.
 func (p *planner) regular() {
+	p.pollPorts()
 	for _, sw := range p.switches {
 		if !sw.refused.IsZero() && time.Since(sw.refused) > refusalPause {
 			sw.refused, sw.have = time.Time{}, nil

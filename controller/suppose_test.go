@@ -147,8 +147,8 @@ func TestAskingKeepsLabelsThatAreStillToBeNumbered(t *testing.T) {
 	p.world.PutPort(pipeline.Port{ID: "ids", Num: 1, Port: topology.Port{Kind: topology.KindMonitor}})
 	before := p.world.MissingLabels()
 	require.Len(t, before, 2)
-	p.suppose(Supposition{store.CollectionNetworks, "other", topology.Network{}})
-	p.suppose(Supposition{store.CollectionPorts, "ids", nil})
+	p.suppose([]Supposition{{store.CollectionNetworks, "other", topology.Network{}}})
+	p.suppose([]Supposition{{store.CollectionPorts, "ids", nil}})
 	require.Equal(t, before, p.world.MissingLabels())
 }
 

@@ -32,12 +32,16 @@ type swtch struct {
 	refused    time.Time // when it last refused a change
 	refusal    string    // why
 
-	suspicion   string    // that others changed it, and how that came up; empty: none
-	lookBegan   time.Time // when it was last read out of suspicion
-	lookAfter   time.Time // not again before
-	waking      bool      // step will be called
-	grouping    bool      // its groups are being looked at
-	groupsAfter time.Time // not again before
+	suspicion   string        // that others changed it, and how that came up; empty: none
+	lookBegan   time.Time     // when it was last read out of suspicion
+	lookAfter   time.Time     // not again before
+	waking      bool          // step will be called
+	grouping    bool          // its groups are being looked at
+	groupsAfter time.Time     // not again before
+	groupsTook  time.Duration // what a look at them is taken to cost
+
+	polling    bool // its ports' counters are being read
+	pollsAfter time.Time
 
 	flows, groupCount, foreign int // as last read: ours, and flows that are not
 }

@@ -54,6 +54,9 @@ type Tap struct {
 	RateLimit RateLimit `json:"rate_limit"`
 	// RewriteDstMAC gives copies the monitor's address, for monitors that are not promiscuous.
 	RewriteDstMAC bool `json:"rewrite_dst_mac"`
+	// Policy is the id of the policy that the tap follows from, and whose alone it is to change; empty is a tap
+	// that was made by hand.
+	Policy string `json:"policy,omitempty"`
 }
 
 // RateLimit bounds a contract's copies, in 1000 bits or in frames a second, not both; zero is no

@@ -26,6 +26,7 @@ func (t *Tap) UnmarshalJSON(b []byte) error {
 		"action": &v.Action, "priority": &v.Priority, "enabled": &v.Enabled,
 		"dst_pool": &v.DstPool, "fail_mode": &v.FailMode, "truncate": &v.Truncate,
 		"rate_limit": &v.RateLimit, "rewrite_dst_mac": &v.RewriteDstMAC,
+		"policy": &v.Policy,
 	})
 	if err == nil {
 		*t = v

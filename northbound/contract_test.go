@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/flowtap/flowtap/flowtap"
 )
 
 // sample is what the contract of all collections is tested with.
@@ -35,6 +37,7 @@ var samples = []sample{
 		`{"id":"x","src":"db","dst":"ids1","action":"forward","match":"udp"}`,
 		`{"id":"y","src":"db","dst":"web","action":"forward"}`, "dst",
 		`{"id":"y","src":"db","dst":"ids1","action":"forward"}`, ""},
+	{"policies", `{"id":"x","source":"p(1)"}`, `{"id":"x","source":"p(2)"}`, `{"id":"y","source":"p(x)"}`, "source", "", ""},
 	{"projects", `{"id":"x"}`, `{"id":"x","quotas":{"ports":7}}`, `{"id":"y","quotas":{"ports":-1}}`, "quotas.ports", "", "full"},
 }
 
@@ -45,7 +48,7 @@ func TestContractOfCollections(t *testing.T) {
 	for _, c := range samples {
 		t.Run(c.collection, func(t *testing.T) {
 			plan := &fakePlanner{}
-			w := newWorld(t, func(d *Deps) { d.Planner = plan })
+			w := newWorld(t, func(d *Deps) { d.Planner, d.Rehearse = plan, oneTap })
 			w.cloud()
 			w.must(201, "POST", "/v1/taps", tapT1)
 			w.must(201, "POST", "/v1/projects", `{"id":"full"}`)
@@ -97,7 +100,12 @@ func TestContractOfCollections(t *testing.T) {
 			w.must(200, "POST", all+"?dry_run=true", withID(c.body, "x"))
 			dry := w.must(200, "PUT", one+"?dry_run=true", c.changed)
 			require.Equal(t, true, dry.at("dry_run"))
-			if c.collection != "projects" { // which are nothing to switches
+			switch c.collection {
+			case "projects": // which are nothing to switches
+			case "policies":
+				require.Equal(t, Change{OpCreate, "taps", "x-a", plan.last.Spec}, plan.last)
+				require.Equal(t, "x-a", dry.at("taps").(map[string]any)["items"].([]any)[0].(map[string]any)["id"])
+			default:
 				require.Equal(t, Change{OpReplace, c.collection, "x", plan.last.Spec}, plan.last)
 			}
 			w.must(412, "PUT", one+"?dry_run=true", c.changed, "If-Match", `"1"`)
@@ -174,16 +182,6 @@ func TestServicePages(t *testing.T) {
 	require.Contains(t, page, `flowtap_http_request_duration_seconds_bucket{method="GET",route="/healthz"`)
 }
 
-func TestLaterCollections(t *testing.T) {
-	w := newWorld(t)
-	for _, name := range laterCollections {
-		for _, req := range []string{"GET ", "POST ", "GET /x", "PUT /x", "DELETE /x"} {
-			method, path, _ := strings.Cut(req, " ")
-			require.Contains(t, w.must(404, method, "/v1/"+name+path, "{}").str("detail"), "not yet")
-		}
-	}
-}
-
 func TestNoSuchPathOrMethod(t *testing.T) {
 	w := newWorld(t)
 	for _, path := range []string{"/", "/v1", "/v1/", "/v2/taps", "/v1/taps/", "/v1//taps", "/v1/taps/x/y", "/v1/taps/../ports"} {
@@ -197,10 +195,19 @@ func TestNoSuchPathOrMethod(t *testing.T) {
 	w.must(400, "HEAD", "/v1/taps?watch=true", "")
 }
 
+// oneTap is a Rehearse of policies that want one.
+func oneTap(_ context.Context, id string, p *flowtap.Policy) (Rehearsal, error) {
+	t := flowtap.Tap{Src: "web", Dst: "ids1", Policy: id}
+	if p == nil {
+		return Rehearsal{Delete: map[string]flowtap.Tap{id + "-a": t}}, nil
+	}
+	return Rehearsal{Put: map[string]flowtap.Tap{id + "-a": t}}, nil
+}
+
 // fakePlanner remembers what it was asked.
 type fakePlanner struct{ last Change }
 
-func (p *fakePlanner) DryRun(_ context.Context, c Change) ([]SwitchChange, error) {
-	p.last = c
+func (p *fakePlanner) DryRun(_ context.Context, c []Change) ([]SwitchChange, error) {
+	p.last = c[0]
 	return []SwitchChange{{Node: "n1", DatapathID: 1, FlowsAdded: []string{"table=2, priority=100 actions=drop"}}}, nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/flowtap/flowtap/fairlisten"
+	"github.com/flowtap/flowtap/flowtap"
 	"github.com/flowtap/flowtap/flowtap/trace"
 	"github.com/flowtap/flowtap/openflow"
 	"github.com/flowtap/flowtap/store"
@@ -34,6 +35,9 @@ type Deps struct {
 	AuditMax       int
 	// Planner answers ?dry_run=true; nil answers 503.
 	Planner Planner
+	// Rehearse says what would become of a policy's taps if it was p; nil: if it was deleted. Its errors become 503.
+	// Nil answers 503.
+	Rehearse func(ctx context.Context, id string, p *flowtap.Policy) (Rehearsal, error)
 	// Settled returns nil when the controller has carried out everything up to a store revision on
 	// every connected switch, as far as it can be carried out, and has written the statuses. It
 	// returns early with ctx's error. It is what ?wait on a port, and on DELETE, waits for. With nil
@@ -50,6 +54,8 @@ type Deps struct {
 	// Trace answers POST /v1/trace. The port exists. Errors may be *topology.FieldError, of the fields
 	// "port" and "frame"; one that is a context's becomes a 503. Nil answers 503.
 	Trace func(context.Context, TraceRequest) (*trace.Trace, error)
+	// Loads takes reports of nodes and heartbeats of monitors; nil answers 503.
+	Loads Loads
 	// Unregistered lists the switches that are connected and that no node names; nil is none.
 	Unregistered func() []UnregisteredNode
 	// TLS is what Serve speaks; nil is plain TCP. Client certificates that it verified are in each request's
@@ -84,9 +90,9 @@ type UnregisteredNode struct {
 
 // A Planner knows what a change would do to the switches.
 type Planner interface {
-	// DryRun gives, in the order of the nodes' ids, each switch that would change. The change has
+	// DryRun gives, in the order of the nodes' ids, each switch that would change if all changes were made. They have
 	// been validated. An error that is a context's or the store's becomes a 503.
-	DryRun(ctx context.Context, change Change) ([]SwitchChange, error)
+	DryRun(ctx context.Context, changes []Change) ([]SwitchChange, error)
 }
 
 // Op is what a Change does to its object.
@@ -102,10 +108,10 @@ const (
 // Change is one write that has not happened.
 type Change struct {
 	Op         Op
-	Collection string // "nodes", "networks", "ports", "pools" or "taps"
+	Collection string // "nodes", "networks", "ports", "pools", "policies" or "taps"
 	ID         string
-	// Spec is what the object would be: topology.Node, topology.Network, topology.Port, topology.Pool
-	// or flowtap.Tap, defaults filled in; nil for OpDelete.
+	// Spec is what the object would be: topology.Node, topology.Network, topology.Port, topology.Pool,
+	// flowtap.Policy or flowtap.Tap, defaults filled in; nil for OpDelete.
 	Spec any
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/flowtap/flowtap/flowtap"
 	"github.com/flowtap/flowtap/store"
 	"github.com/flowtap/flowtap/topology"
 )
@@ -19,6 +20,9 @@ type dryRunAnswer struct {
 	Op       Op              `json:"op"`
 	Object   json.RawMessage `json:"object,omitempty"`
 	Switches []SwitchChange  `json:"switches"`
+	// Of policies only.
+	Taps        *foreseenTaps        `json:"taps,omitempty"`
+	Diagnostics []flowtap.Diagnostic `json:"diagnostics,omitempty"`
 }
 
 // plan answers a dry run whose spec is valid by itself. rev is If-Match, zero for none. When the
@@ -36,13 +40,20 @@ func (res *resource[S, T]) plan(ctx context.Context, w http.ResponseWriter, c Ch
 			return err
 		}
 	}
+	changes := []Change{c}
+	if res.foresee != nil {
+		if changes, err = res.foresee(ctx, sc, c, &answer); err != nil {
+			return err
+		}
+		same = len(changes) == 0
+	}
 	if same || res.unplanned || !sc.principal.Provider { // switches are the provider's
 		return writeJSON(w, http.StatusOK, answer)
 	}
 	if res.server.deps.Planner == nil {
 		return unavailable("the controller, which plans changes, is not running; the change itself is valid")
 	}
-	switches, err := res.server.deps.Planner.DryRun(ctx, c)
+	switches, err := res.server.deps.Planner.DryRun(ctx, changes)
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return unavailable("planning the change took too long; the change itself is valid")

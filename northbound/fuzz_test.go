@@ -28,7 +28,7 @@ type hostileWorld struct {
 
 func newHostileWorld(t testing.TB) *hostileWorld {
 	w := &hostileWorld{world: newWorld(t, func(d *Deps) {
-		d.Planner = &fakePlanner{}
+		d.Planner, d.Rehearse = &fakePlanner{}, oneTap
 		d.Settled = func(context.Context, int64) error { return nil }
 		d.ReadCounters = func(context.Context, string) error { return nil }
 		d.Trace = func(_ context.Context, r TraceRequest) (*trace.Trace, error) {
@@ -53,7 +53,7 @@ func (w *hostileWorld) restore() {
 	if !w.dirty {
 		return
 	}
-	for _, collection := range []string{"taps", "pools", "ports", "networks", "nodes", "tokens", "projects"} {
+	for _, collection := range []string{"policies", "taps", "pools", "ports", "networks", "nodes", "tokens", "projects"} {
 		path, all := "/v1/"+collection, ""
 		if collection != "nodes" && collection != "projects" {
 			all = "?project=*"
@@ -174,6 +174,11 @@ func TestHostileBodiesTakeMemoryByTheirLength(t *testing.T) {
 		"escapes":         fill(`{"src":"`, `\u0061`, `"}`),
 		"a long number":   fill(`{"priority":1`, "0", `}`),
 		"white space":     fill(`{`, " ", `}`),
+		"statements":      fill(`{"source":"p(1)`, ` p(1)`, ` q(x)"}`),
+		"wrong names":     fill(`{"source":"p(x)`, ` `+strings.Repeat("a", 1000)+`(x)`, `"}`),
+		"errors": fill(`{"source":"p(x)`, `
+) é`, `"}`),
+		"brackets": fill(`{"source":"p`, `(`, `"}`),
 	} {
 		for _, rt := range w.server.routes {
 			if rt.method != http.MethodPost {

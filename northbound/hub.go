@@ -136,6 +136,13 @@ func (s *subscription) take() (changes []change, whole bool, revision int64) {
 	return changes, true, s.hub.revision
 }
 
+// known is the revision up to which everything is here.
+func (h *hub) known() int64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.revision
+}
+
 // until returns an object's newest version as soon as done says so, which is asked at every new
 // version (nil: there is none) and told up to which revision that is known; or when ctx ends.
 func (h *hub) until(ctx context.Context, collection, id string, done func(object any, revision int64) bool) any {

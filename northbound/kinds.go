@@ -11,10 +11,12 @@ import (
 )
 
 // singular is "tap" for "taps".
-func singular(collection string) string { return strings.TrimSuffix(collection, "s") }
-
-// laterCollections are the collections of API.md that do not exist yet.
-var laterCollections = []string{"policies"}
+func singular(collection string) string {
+	if collection == store.CollectionPolicies {
+		return "policy"
+	}
+	return strings.TrimSuffix(collection, "s")
+}
 
 // getPort reads the port that a field names.
 func getPort(ctx context.Context, st *store.Store, field, id string) (*store.Port, error) {
@@ -30,12 +32,13 @@ func orReference(err error, field, collection, id string) error {
 	return err
 }
 
-// usersOf gives the ids of the taps, pools and monitors that name a port, sorted.
-func usersOf(ctx context.Context, st *store.Store, port string) ([]string, error) {
+// usersOf gives the ids of the taps, pools and monitors that name a port, sorted; with holding, of those alone without which
+// it cannot be deleted: a policy's taps of the port go with it.
+func usersOf(ctx context.Context, st *store.Store, port string, holding bool) ([]string, error) {
 	var ids []string
 	err := errors.Join(
 		st.Taps().Each(ctx, func(t *store.Tap) bool {
-			if t.Spec.Src == port || t.Spec.Dst == port {
+			if t.Spec.Src == port && !(holding && t.Spec.Policy != "") || t.Spec.Dst == port {
 				ids = append(ids, t.ID)
 			}
 			return true

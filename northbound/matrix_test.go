@@ -21,7 +21,6 @@ type outcomes struct{ reader, member, admin, provider string }
 var (
 	openToAll = outcomes{"200 200 200 200", "200 200 200 200", "200 200 200 200", "200 200 200 200"}
 	no        = "403 403 403 403"
-	theirs    = "404 404 404 404" // there are no policies yet
 )
 
 func onlyProvider(provider string) outcomes { return outcomes{no, no, no, provider} }
@@ -37,18 +36,20 @@ var matrix = map[string]outcomes{
 	"GET /openapi.json": openToAll,
 	"GET /metrics":      onlyProvider("200 200 200 200"),
 
-	"GET /v1/nodes":            onlyProvider("200 200 200 200"),
-	"POST /v1/nodes":           onlyProvider("201 201 201 201"),
-	"GET /v1/nodes/{id}":       onlyProvider("200 200 200 404"),
-	"PUT /v1/nodes/{id}":       onlyProvider("200 200 200 404"),
-	"DELETE /v1/nodes/{id}":    onlyProvider("204 204 204 404"),
-	"GET /v1/projects":         onlyProvider("200 200 200 200"),
-	"POST /v1/projects":        onlyProvider("200 200 200 201"),
-	"GET /v1/projects/{id}":    onlyProvider("200 200 200 404"),
-	"PUT /v1/projects/{id}":    onlyProvider("200 200 200 404"),
-	"DELETE /v1/projects/{id}": onlyProvider("409 409 409 404"),
-	"GET /v1/replicas":         onlyProvider("200 200 200 200"),
-	"POST /v1/trace":           onlyProvider("200 200 200 404"),
+	"GET /v1/nodes":                onlyProvider("200 200 200 200"),
+	"POST /v1/nodes":               onlyProvider("201 201 201 201"),
+	"GET /v1/nodes/{id}":           onlyProvider("200 200 200 404"),
+	"PUT /v1/nodes/{id}":           onlyProvider("200 200 200 404"),
+	"DELETE /v1/nodes/{id}":        onlyProvider("204 204 204 404"),
+	"PUT /v1/nodes/{id}/load":      onlyProvider("204 204 204 404"),
+	"PUT /v1/ports/{id}/heartbeat": members("204 404 404 404", "204 204 204 404"),
+	"GET /v1/projects":             onlyProvider("200 200 200 200"),
+	"POST /v1/projects":            onlyProvider("200 200 200 201"),
+	"GET /v1/projects/{id}":        onlyProvider("200 200 200 404"),
+	"PUT /v1/projects/{id}":        onlyProvider("200 200 200 404"),
+	"DELETE /v1/projects/{id}":     onlyProvider("409 409 409 404"),
+	"GET /v1/replicas":             onlyProvider("200 200 200 200"),
+	"POST /v1/trace":               onlyProvider("200 200 200 404"),
 
 	"GET /v1/networks":         readers("200 404 404 404", "200 200 200 404"),
 	"POST /v1/networks":        members("201 422 422 422", "201 201 201 422"),
@@ -70,11 +71,11 @@ var matrix = map[string]outcomes{
 	"GET /v1/taps/{id}":        readers("200 404 404 404", "200 200 200 404"),
 	"PUT /v1/taps/{id}":        members("200 404 404 404", "200 200 200 404"),
 	"DELETE /v1/taps/{id}":     members("204 404 404 404", "204 204 204 404"),
-	"GET /v1/policies":         readers(theirs, theirs),
-	"POST /v1/policies":        members(theirs, theirs),
-	"GET /v1/policies/{id}":    readers(theirs, theirs),
-	"PUT /v1/policies/{id}":    members(theirs, theirs),
-	"DELETE /v1/policies/{id}": members(theirs, theirs),
+	"GET /v1/policies":         readers("200 404 404 404", "200 200 200 404"),
+	"POST /v1/policies":        members("201 422 422 422", "201 201 201 422"),
+	"GET /v1/policies/{id}":    readers("200 404 404 404", "200 200 200 404"),
+	"PUT /v1/policies/{id}":    members("200 404 404 404", "200 200 200 404"),
+	"DELETE /v1/policies/{id}": members("204 404 404 404", "204 204 204 404"),
 
 	// Shared, of tokens, are a provider's.
 	"GET /v1/tokens":         {no, no, "200 404 404 404", "200 200 200 404"},
@@ -147,7 +148,7 @@ func (g *guarded) cell(method, path string, column int) (target, body string) {
 	g.n++
 	project, missing := whose[column].project, whose[column].name == "missing"
 	kind := strings.Split(strings.TrimPrefix(path, "/v1/"), "/")[0]
-	one := strings.HasSuffix(path, "/{id}")
+	one := strings.Contains(path, "/{id}")
 	if missing && !one {
 		project = "nothing"
 	}
@@ -157,7 +158,7 @@ func (g *guarded) cell(method, path string, column int) (target, body string) {
 	}
 	query := "?project=" + project
 	switch kind {
-	case "networks", "ports", "pools", "taps":
+	case "networks", "ports", "pools", "policies", "taps":
 		if one && !missing {
 			g.ensure(kind, project)
 		}
@@ -167,6 +168,9 @@ func (g *guarded) cell(method, path string, column int) (target, body string) {
 		}
 		if one && project == "default" && (kind == "ports" || kind == "pools") {
 			body = strings.Replace(body, "{", `{"shared_with":["blue"],`, 1) // it stays so
+		}
+		if strings.HasSuffix(path, "/heartbeat") {
+			body = `{"cpu":0.5}`
 		}
 		switch {
 		case one || project != "default":
@@ -180,6 +184,9 @@ func (g *guarded) cell(method, path string, column int) (target, body string) {
 		if one && !missing {
 			id = fmt.Sprintf("n%d", g.n)
 			g.as("provider", 201, "POST", "/v1/nodes", fmt.Sprintf(`{"id":%q,`, id)+body[1:])
+		}
+		if strings.HasSuffix(path, "/load") {
+			body = `{"cpu":0.5,"memory":0.25}`
 		}
 	case "projects":
 		query, id = "", project
@@ -204,7 +211,7 @@ func (g *guarded) cell(method, path string, column int) (target, body string) {
 		default:
 			id = strings.Repeat("0", 24)
 		}
-	case "audit", "policies":
+	case "audit":
 	default:
 		query = ""
 	}

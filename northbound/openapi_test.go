@@ -131,7 +131,7 @@ func TestDocumentIsTheRoutes(t *testing.T) {
 	slices.Sort(routed)
 	slices.Sort(documented)
 	require.Equal(t, routed, documented)
-	require.Len(t, routed, 4+6*5+4+1+1+1+5)
+	require.Len(t, routed, 4+7*5+4+1+1+1+2)
 
 	served := w.must(200, "GET", "/openapi.json", "")
 	fresh, err := json.Marshal(w.server.document())
@@ -149,6 +149,7 @@ func TestSchemasAreTheTypes(t *testing.T) {
 		"Pool":    {reflect.TypeFor[topology.Pool](), reflect.TypeFor[topology.PoolStatus]()},
 		"Project": {reflect.TypeFor[access.Project](), reflect.TypeFor[access.ProjectStatus]()},
 		"Token":   {reflect.TypeFor[access.Token](), reflect.TypeFor[access.TokenStatus]()},
+		"Policy":  {reflect.TypeFor[flowtap.Policy](), reflect.TypeFor[flowtap.PolicyStatus]()},
 		"Tap":     {reflect.TypeFor[flowtap.Tap](), reflect.TypeFor[flowtap.TapStatus]()},
 	} {
 		names := func(t reflect.Type, more ...string) []string {

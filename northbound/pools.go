@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 
-	"github.com/flowtap/flowtap/flowtap"
 	"github.com/flowtap/flowtap/store"
 	"github.com/flowtap/flowtap/topology"
 )
@@ -73,16 +72,4 @@ func (s *Server) pools() *resource[topology.Pool, topology.PoolStatus] {
 func getPool(ctx context.Context, st *store.Store, id string) (*store.Pool, error) {
 	p, err := st.Pools().Get(ctx, id)
 	return p, orReference(err, "dst_pool", store.CollectionPools, id)
-}
-
-// monitorsOf gives the ports that a tap leads to.
-func monitorsOf(t flowtap.Tap, pools map[string]topology.Pool) []string {
-	if t.DstPool == "" {
-		return []string{t.Dst}
-	}
-	var ids []string
-	for _, m := range pools[t.DstPool].Members {
-		ids = append(ids, m.Port)
-	}
-	return ids
 }

@@ -40,7 +40,7 @@ func (s *Server) ports() *resource[topology.Port, topology.PortStatus] {
 				opts = unshared(store.CollectionPorts, id, p.SharedWith, old.SharedWith)
 			}
 			if old != nil && (old.Kind == topology.KindMonitor) != (p.Kind == topology.KindMonitor) {
-				users, err := usersOf(ctx, st, id)
+				users, err := usersOf(ctx, st, id, false)
 				if err != nil {
 					return nil, err
 				}
@@ -58,7 +58,7 @@ func (s *Server) ports() *resource[topology.Port, topology.PortStatus] {
 	}
 	res.rehearse = func(ctx context.Context, c Change) error {
 		if c.Op == OpDelete {
-			users, err := usersOf(ctx, st, c.ID)
+			users, err := usersOf(ctx, st, c.ID, true)
 			if err != nil {
 				return err
 			}

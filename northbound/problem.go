@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/flowtap/flowtap/flowtap"
 	"github.com/flowtap/flowtap/store"
 	"github.com/flowtap/flowtap/topology"
 )
@@ -27,6 +28,8 @@ type Problem struct {
 	Witness string `json:"witness,omitempty"`
 	// Users are the ids of the objects that refer to the one that was to be deleted or changed.
 	Users []string `json:"users,omitempty"`
+	// Diagnostics are all that there is to say of a policy's text.
+	Diagnostics []flowtap.Diagnostic `json:"diagnostics,omitempty"`
 
 	retryAfter int  // seconds; zero sends no Retry-After
 	challenge  bool // say how to log in (RFC 9110 §11.6.1)

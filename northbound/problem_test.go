@@ -46,7 +46,7 @@ func TestProblemOfErrors(t *testing.T) {
 
 type panicPlanner struct{}
 
-func (panicPlanner) DryRun(context.Context, Change) ([]SwitchChange, error) { panic("secret") }
+func (panicPlanner) DryRun(context.Context, []Change) ([]SwitchChange, error) { panic("secret") }
 
 // A bug costs one request a 500 that tells nothing, and the log has the rest.
 func TestPanicIsOneRequests(t *testing.T) {

@@ -47,7 +47,8 @@ func (s *Server) projects() *resource[access.Project, access.ProjectStatus] {
 }
 
 // mayDeleteProject: what is shared with a project by name would be shared with the next one of that name.
-func (s *Server) mayDeleteProject(ctx context.Context, id string) error {
+func (s *Server) mayDeleteProject(ctx context.Context, o *store.Project) error {
+	id := o.ID
 	if id == topology.DefaultProject {
 		return conflict("", "the project %s is always there", id)
 	}

@@ -32,7 +32,7 @@ func (s *Server) plainRedirect(ctx context.Context, t flowtap.Tap) (bool, error)
 		if err != nil {
 			return false, err
 		}
-		monitors = monitorsOf(t, map[string]topology.Pool{t.DstPool: p.Spec})
+		monitors = flowtap.Monitors(t, map[string]topology.Pool{t.DstPool: p.Spec})
 	}
 	src, err := getPort(ctx, st, "src", t.Src)
 	if err != nil {
@@ -40,7 +40,7 @@ func (s *Server) plainRedirect(ctx context.Context, t flowtap.Tap) (bool, error)
 	}
 	copied := false
 	if err := st.Pools().Each(ctx, func(o *store.Pool) bool {
-		copied = slices.ContainsFunc(monitors, func(m string) bool { return copies(o.Spec, m) })
+		copied = slices.ContainsFunc(monitors, func(m string) bool { return flowtap.CopiesTo(o.Spec, m) })
 		return !copied
 	}); err != nil || copied {
 		return false, err
@@ -71,12 +71,8 @@ func (s *Server) plainRedirect(ctx context.Context, t flowtap.Tap) (bool, error)
 	return true, nil
 }
 
-// redirects is what the rules between redirecting taps, their monitors and pools look at.
-type redirects struct {
-	taps  map[string]flowtap.Tap // those of action redirect
-	pools map[string]topology.Pool
-	ports map[string]topology.Port
-}
+// redirects are those that there are, as one write would leave them.
+type redirects struct{ flowtap.Redirects }
 
 // foreign reports whether a tap leads to another project's monitors.
 func foreign(t flowtap.Tap) bool {
@@ -100,7 +96,7 @@ func (s *Server) checkShared(ctx context.Context, t flowtap.Tap) error {
 		if err != nil {
 			return err
 		}
-		monitors, field = monitorsOf(t, map[string]topology.Pool{t.DstPool: p.Spec}), "dst_pool"
+		monitors, field = flowtap.Monitors(t, map[string]topology.Pool{t.DstPool: p.Spec}), "dst_pool"
 	}
 	for _, m := range monitors {
 		if p, err := getPort(ctx, s.deps.Store, field, m); err != nil {
@@ -113,30 +109,24 @@ func (s *Server) checkShared(ctx context.Context, t flowtap.Tap) error {
 }
 
 // checkRedirects says whether what comes back from monitors can still be told apart when an object is
-// as spec says:
-//
-//   - A monitor without tag vlan has redirected frames of one network, else nobody knows the network
-//     of a frame that it gives back.
-//   - A port that is another monitor's return port has redirected frames of its own only where it has
-//     a return port itself, else nobody knows which of the two monitors gave a frame back.
-//   - Nothing is redirected to a pool of mode copy, each member of which would give the frame back, nor
-//     to one of its members, which would give back the copies that it gets with the others.
+// as spec says: flowtap.Redirects has the rules, and nothing is redirected to a pool of mode copy, each member of which
+// would give the frame back.
 //
 // A tap that breaks a rule is a 422 on its destination, a port or a pool that would make an existing
 // tap break it a 409 with that tap. Like the kind of a port, this is looked at before the write and
 // not in its transaction: of two writes at the same moment neither sees the other.
 func (s *Server) checkRedirects(ctx context.Context, id string, spec any) error {
-	r := redirects{map[string]flowtap.Tap{}, map[string]topology.Pool{}, map[string]topology.Port{}}
+	r := redirects{flowtap.Redirects{Taps: map[string]flowtap.Tap{}, Pools: map[string]topology.Pool{}, Ports: map[string]topology.Port{}}}
 	st := s.deps.Store
 	err := errors.Join(
 		st.Taps().Each(ctx, func(o *store.Tap) bool {
 			if o.Spec.Action == flowtap.Redirect {
-				r.taps[o.ID] = o.Spec
+				r.Taps[o.ID] = o.Spec
 			}
 			return true
 		}),
-		st.Pools().Each(ctx, func(o *store.Pool) bool { r.pools[o.ID] = o.Spec; return true }),
-		st.Ports().Each(ctx, func(o *store.Port) bool { r.ports[o.ID] = o.Spec; return true }))
+		st.Pools().Each(ctx, func(o *store.Pool) bool { r.Pools[o.ID] = o.Spec; return true }),
+		st.Ports().Each(ctx, func(o *store.Port) bool { r.Ports[o.ID] = o.Spec; return true }))
 	if err != nil {
 		return err
 	}
@@ -148,21 +138,20 @@ func (r redirects) check(id string, spec any) error {
 	field := ""
 	switch is := spec.(type) {
 	case flowtap.Tap:
-		r.taps[id] = is
+		r.Taps[id] = is
 		field = "dst"
 		if is.DstPool != "" {
 			field = "dst_pool"
 		}
-		for _, m := range monitorsOf(is, r.pools) {
+		for _, m := range flowtap.Monitors(is, r.Pools) {
 			concerned[m] = true
 		}
 	case topology.Pool:
-		r.pools[id] = is
+		r.Pools[id] = is
 		if is.Mode == topology.PoolCopy {
-			for _, t := range r.sorted() {
-				if r.taps[t].DstPool == id {
-					b := broken{[]string{t}, "tap " + t + " redirects to this pool: each member of mode copy would give the frame back"}
-					return b.problem("mode", spec)
+			for _, t := range slices.Sorted(maps.Keys(r.Taps)) {
+				if r.Taps[t].DstPool == id {
+					return brokenProblem(&flowtap.BrokenRule{Taps: []string{t}, Reason: "tap " + t + " redirects to this pool: each member of mode copy would give the frame back"}, "mode", spec)
 				}
 			}
 		}
@@ -171,15 +160,15 @@ func (r redirects) check(id string, spec any) error {
 			concerned[m.Port] = true
 		}
 	case topology.Port:
-		was := r.ports[id]
-		r.ports[id] = is
+		was := r.Ports[id]
+		r.Ports[id] = is
 		concerned[id], concerned[is.ReturnPort] = true, true
 		switch {
 		case is.Kind != topology.KindMonitor:
 			field = "network"
-			for _, t := range r.taps {
+			for _, t := range r.Taps {
 				if t.Src == id {
-					for _, m := range monitorsOf(t, r.pools) {
+					for _, m := range flowtap.Monitors(t, r.Pools) {
 						concerned[m] = true
 					}
 				}
@@ -190,92 +179,19 @@ func (r redirects) check(id string, spec any) error {
 			field = "tag"
 		}
 	}
-	for _, rule := range []func(map[string]bool) *broken{r.oneReturn, r.oneNetwork, r.noCopies} {
-		if b := rule(concerned); b != nil {
-			return b.problem(field, spec)
-		}
+	if b := r.Broken(concerned); b != nil {
+		return brokenProblem(b, field, spec)
 	}
 	return nil
 }
 
-// broken is a rule that the taps do not keep.
-type broken struct {
-	taps   []string // that break it together
-	reason string
-}
-
-func (b *broken) problem(field string, spec any) error {
+func brokenProblem(b *flowtap.BrokenRule, field string, spec any) error {
 	if t, ok := spec.(flowtap.Tap); ok && foreign(t) {
 		return cannotRedirect(field)
 	} else if ok {
-		return invalid(field, "%s", b.reason)
+		return invalid(field, "%s", b.Reason)
 	}
-	p := problem(http.StatusConflict, field, "%s", b.reason)
-	p.Users = b.taps
+	p := problem(http.StatusConflict, field, "%s", b.Reason)
+	p.Users = b.Taps
 	return p
-}
-
-// sorted gives the redirecting taps by id, so that of several problems it is always the same that is
-// named.
-func (r redirects) sorted() []string { return slices.Sorted(maps.Keys(r.taps)) }
-
-func (r redirects) oneReturn(concerned map[string]bool) *broken {
-	of := map[string]string{} // return port to the monitor that has it
-	for id, p := range r.ports {
-		if p.ReturnPort != "" {
-			of[p.ReturnPort] = id
-		}
-	}
-	for _, id := range r.sorted() {
-		for _, m := range monitorsOf(r.taps[id], r.pools) {
-			if other := of[m]; concerned[m] && other != "" && r.ports[m].ReturnPort == "" {
-				return &broken{[]string{id}, "port " + m + " is the return port of " + other + " and has none itself: what comes back by it could be of either; tap " + id + " cannot redirect to it"}
-			}
-		}
-	}
-	return nil
-}
-
-func (r redirects) noCopies(concerned map[string]bool) *broken {
-	for _, id := range r.sorted() {
-		for _, m := range monitorsOf(r.taps[id], r.pools) {
-			if !concerned[m] {
-				continue
-			}
-			for _, pool := range slices.Sorted(maps.Keys(r.pools)) {
-				if copies(r.pools[pool], m) {
-					return &broken{[]string{id}, "monitor " + m + " is in pool " + pool + " of mode copy, and would give back what is copied to it; tap " + id + " cannot redirect to it"}
-				}
-			}
-		}
-	}
-	return nil
-}
-
-// copies reports whether a pool is one that copies to a monitor.
-func copies(p topology.Pool, monitor string) bool {
-	return p.Mode == topology.PoolCopy && slices.ContainsFunc(p.Members, func(m topology.PoolMember) bool { return m.Port == monitor })
-}
-
-func (r redirects) oneNetwork(concerned map[string]bool) *broken {
-	type first struct{ tap, network string }
-	seen := map[string]first{} // by monitor
-	for _, id := range r.sorted() {
-		t := r.taps[id]
-		network := r.ports[t.Src].Network
-		for _, m := range monitorsOf(t, r.pools) {
-			if !concerned[m] || r.ports[m].Tag == topology.TagVLAN {
-				continue
-			}
-			before, ok := seen[m]
-			switch {
-			case !ok:
-				seen[m] = first{id, network}
-			case before.network != network:
-				return &broken{[]string{before.tap, id}, "monitor " + m + " has no tag vlan, so it can only have redirected frames of one network: tap " +
-					before.tap + " is of network " + before.network + ", tap " + id + " of " + network}
-			}
-		}
-	}
-	return nil
 }

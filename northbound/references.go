@@ -45,6 +45,7 @@ func tapNames(t *flowtap.Tap, f func(reference, *string) error) error {
 		{reference{"src", store.CollectionPorts, false}, &t.Src},
 		{reference{"dst", store.CollectionPorts, true}, &t.Dst},
 		{reference{"dst_pool", store.CollectionPools, true}, &t.DstPool},
+		{reference{"policy", store.CollectionPolicies, false}, &t.Policy}, // which nobody can write
 	} {
 		if err := f(x.reference, x.id); err != nil {
 			return err

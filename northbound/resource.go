@@ -36,7 +36,15 @@ type resource[S, T any] struct {
 	offer  func(*store.Object[S, T])
 	// prepare is called before the collection is looked at, and mayDelete before an object is deleted. Nil: no need.
 	prepare   func(context.Context) error
-	mayDelete func(ctx context.Context, id string) error
+	mayDelete func(context.Context, *store.Object[S, T]) error
+	// governed says that some objects are not the user's to change or delete.
+	governed bool
+	// indirect says that an object is carried out by others that follow from it: ?wait is for those too. gone holds until
+	// there are none of an object that was deleted.
+	indirect bool
+	gone     func(ctx context.Context, id string)
+	// foresee adds to the answer of a dry run, and gives the changes that are for switches. Nil: the change itself is.
+	foresee func(context.Context, *scope, Change, *dryRunAnswer) ([]Change, error)
 	// unplanned says that changes never are for switches.
 	unplanned bool
 	// complete fills in the defaults of a decoded spec and says what cannot be. old is nil for a new object.
@@ -267,7 +275,7 @@ func (res *resource[S, T]) remove(w http.ResponseWriter, r *http.Request) error 
 		return err
 	}
 	if res.mayDelete != nil {
-		if err := res.mayDelete(ctx, old.ID); err != nil {
+		if err := res.mayDelete(ctx, old); err != nil {
 			return err
 		}
 	}

@@ -57,17 +57,16 @@ func (s *Server) table() []route {
 	rs = append(rs, collectionRoutes(s.networks(), "Network")...)
 	rs = append(rs, collectionRoutes(s.ports(), "Port")...)
 	rs = append(rs, collectionRoutes(s.pools(), "Pool")...)
+	rs = append(rs, collectionRoutes(s.policies(), "Policy")...)
 	rs = append(rs, collectionRoutes(s.taps(), "Tap")...)
 	rs = append(rs, route{method: http.MethodPost, path: "/v1/trace", summary: "What becomes of a frame that enters by a port, by what the switches should hold.",
 		params: noParameters, body: "Trace",
 		answers: map[int]answer{200: {mediaJSON, "Trace"}, 400: {}, 404: {}, 413: {}, 415: {}, 422: {}, 503: {}}, handle: s.trace, leads: always},
 		route{method: http.MethodGet, path: "/v1/replicas", summary: "List the replicas of flowtapd.", params: noParameters,
 			answers: map[int]answer{200: {mediaJSON, "ReplicaList"}, 400: {}}, handle: s.replicas})
+	rs = append(rs, s.loadRoutes()...)
 	rs = append(rs, s.tokenRoutes()...)
 	rs = append(rs, s.auditRoute())
-	for _, name := range laterCollections {
-		rs = append(rs, laterRoutes(name)...)
-	}
 	for i := range rs {
 		rs[i].governed()
 	}
@@ -89,7 +88,7 @@ func collectionRoutes[S, T any](res *resource[S, T], schema string) []route {
 		put[http.StatusConflict] = answer{}
 	}
 	del := map[int]answer{200: {mediaJSON, "DryRun"}, 204: {}, 400: {}, 404: {}, 412: {}, 503: {}}
-	if res.used {
+	if res.used || res.governed {
 		del[http.StatusConflict] = answer{}
 	}
 	list := map[int]answer{200: {mediaJSON, schema + "List"}, 400: {}, 503: {}}
@@ -142,23 +141,6 @@ func (rt *route) governed() {
 	}
 }
 
-// laterRoutes answer for a collection that does not exist yet.
-func laterRoutes(name string) []route {
-	notYet := func(http.ResponseWriter, *http.Request) error {
-		return problem(http.StatusNotFound, "", "not yet: this version has no %s", name)
-	}
-	var rs []route
-	for path, methods := range map[string][]string{
-		"/v1/" + name:           {http.MethodGet, http.MethodPost},
-		"/v1/" + name + "/{id}": {http.MethodGet, http.MethodPut, http.MethodDelete},
-	} {
-		for _, m := range methods {
-			rs = append(rs, route{method: m, path: path, summary: "Not yet.", answers: map[int]answer{404: {}}, handle: notYet})
-		}
-	}
-	return rs
-}
-
 // health is the answer of /healthz and /readyz.
 type health struct {
 	Status string `json:"status"`
@@ -193,4 +175,4 @@ func (s *Server) metricsPage() handler {
 // kinds are the values of a port's kind, for the document.
 var kinds = []string{string(topology.KindVM), string(topology.KindGateway), string(topology.KindMonitor)}
 
-func pathID(path string) bool { return strings.HasSuffix(path, "/{id}") }
+func pathID(path string) bool { return strings.Contains(path, "/{id}") }

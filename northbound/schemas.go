@@ -27,12 +27,18 @@ func schemas() doc {
 			"conflicts_with": textSchema("The id of the object that stands in the way."),
 			"witness":        textSchema("A frame that both of two overlapping taps match."),
 			"users":          listOf(textSchema("")),
+			"diagnostics":    listOf(schemaRef("Diagnostic")),
 		}, "title", "status", "detail"),
 		"SwitchChange": switchChangeSchema(),
 		"DryRun": closed(doc{
 			"dry_run": boolSchema, "op": textSchema("", string(OpCreate), string(OpReplace), string(OpDelete)),
 			"object": doc{"type": "object"}, "switches": listOf(schemaRef("SwitchChange")),
+			"taps": foreseenSchema(), "diagnostics": listOf(schemaRef("Diagnostic")),
 		}, "dry_run", "op", "switches"),
+		"Diagnostic": closed(doc{
+			"severity": textSchema("", "error", "warning"), "line": countSchema, "column": countSchema, "message": textSchema(""),
+			"hint": textSchema("What to do."), "text": textSchema("All of it, with the line and a caret below."),
+		}, "severity", "line", "column", "message", "text"),
 		"ReplicaList": closed(doc{"items": listOf(closed(doc{
 			"name": textSchema(""), "leader": boolSchema, "reached": boolSchema, "peer_address": textSchema(""), "version": textSchema(""),
 			"since": doc{"type": "string", "format": "date-time"}, "switches": countSchema, "masters": countSchema,
@@ -45,6 +51,7 @@ func schemas() doc {
 	}
 	maps.Copy(d, traceSchemas())
 	maps.Copy(d, auditSchemas())
+	maps.Copy(d, loadSchemas())
 	for name, c := range map[string]struct {
 		fields []field
 		status doc
@@ -55,10 +62,11 @@ func schemas() doc {
 		"Project": {projectFields(), closed(doc{})},
 		"Token":   {tokenFields(), closed(doc{})},
 		"Pool":    {poolFields(), closed(doc{"slices": doc{"type": "object", "additionalProperties": countSchema}})},
+		"Policy":  {policyFields(), policyStatusSchema()},
 		"Tap":     {tapFields(), tapStatusSchema()},
 	} {
 		switch name {
-		case "Network", "Port", "Pool", "Tap":
+		case "Network", "Port", "Pool", "Policy", "Tap":
 			c.fields = append(c.fields, field{name: "project", out: true, schema: textSchema("Whose the object is; default where nobody says.")})
 		}
 		wanted, whole := objectSchemas(c.fields, c.status)
@@ -104,6 +112,7 @@ func nodeStatusSchema() doc {
 		"master": textSchema("The replica that is the switch's master."), "replicas": listOf(textSchema("A replica that the switch is connected to.")),
 		"tunnel_ofport": countSchema, "flows": countSchema, "groups": countSchema, "foreign_flows": countSchema, "drift_repaired": countSchema,
 		"last_drift": closed(doc{"at": doc{"type": "string", "format": "date-time"}, "what": textSchema("")}, "at", "what"),
+		"load":       nodeLoadSchema(),
 	}, "state", "flows", "groups", "foreign_flows", "drift_repaired")
 }
 
@@ -128,6 +137,7 @@ func portStatusSchema() doc {
 		"state": textSchema("", "pending", "active", "migrating", "down"), "node": textSchema(""), "ofport": countSchema,
 		"attachments":  listOf(closed(doc{"node": textSchema(""), "ofport": countSchema, "down": boolSchema, "lost": boolSchema}, "node", "ofport")),
 		"learned_macs": listOf(textSchema("")), "learned_ips": listOf(textSchema("")),
+		"load": portLoadSchema(), "monitor": monitorLoadSchema(),
 	}, "state")
 }
 
@@ -164,7 +174,31 @@ func tapFields() []field {
 			"description": "Bytes of a copy, from 64; 0 is the whole frame."}},
 		{name: "rate_limit", out: true, schema: rate},
 		{name: "rewrite_dst_mac", out: true, schema: boolSchema},
+		{name: "policy", schema: textSchema("The policy that the tap follows from, and that alone changes it; read only.")},
 	}
+}
+
+func policyFields() []field {
+	return []field{
+		{name: "source", in: true, out: true, schema: textSchema("The policy's text.")},
+		{name: "provider", out: true, schema: doc{"type": "boolean", "description": "A provider wrote it, and it sees nodes and where ports are; read only."}},
+	}
+}
+
+func policyStatusSchema() doc {
+	return closed(doc{
+		"state":  textSchema("invalid: it wants taps that cannot be; those that it had go on.", flowtap.PolicyPending, flowtap.PolicyActive, flowtap.PolicyInvalid),
+		"reason": textSchema(""), "taps": countSchema,
+		"revision": textSchema("The revision that this speaks of."), "running": textSchema("The revision whose taps there are."),
+		"diagnostics": listOf(schemaRef("Diagnostic")),
+	}, "state", "taps")
+}
+
+// foreseenSchema is what a dry run of a policy says of its taps.
+func foreseenSchema() doc {
+	return closed(doc{"created": countSchema, "changed": countSchema, "deleted": countSchema, "items": listOf(closed(doc{
+		"op": textSchema("", string(OpCreate), string(OpReplace), string(OpDelete)), "id": textSchema(""), "tap": doc{"type": "object"}, "was": doc{"type": "object"},
+	}, "op", "id"))}, "created", "changed", "deleted", "items")
 }
 
 func tapStatusSchema() doc {

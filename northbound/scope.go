@@ -100,7 +100,9 @@ func (sc *scope) problem(err error) *Problem {
 	if p.ConflictsWith != "" {
 		p.ConflictsWith = topology.Relative(sc.names(), p.ConflictsWith)
 	}
-	p.Detail, p.Witness = relativeText(sc.names(), p.Detail), relativeText(sc.names(), p.Witness)
+	if p.Diagnostics == nil { // which quote a policy, where colons are in the names of tables
+		p.Detail, p.Witness = relativeText(sc.names(), p.Detail), relativeText(sc.names(), p.Witness)
+	}
 	return &p
 }
 

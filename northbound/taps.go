@@ -18,8 +18,20 @@ func (s *Server) taps() *resource[flowtap.Tap, flowtap.TapStatus] {
 	return &resource[flowtap.Tap, flowtap.TapStatus]{
 		server: s, name: store.CollectionTaps, singular: "tap", objects: st.Taps(),
 		claims:   true,
-		complete: func(_ *scope, _ string, t, _ *flowtap.Tap) error { return t.Validate() },
-		owned:    true, names: tapNames, status: tapStatus,
+		governed: true,
+		complete: func(_ *scope, _ string, t, old *flowtap.Tap) error {
+			if old != nil {
+				if err := byPolicy(*old); err != nil {
+					return err
+				}
+			}
+			if t.Policy != "" {
+				return invalid("policy", "cannot be set: it says which policy the tap follows from")
+			}
+			return t.Validate()
+		},
+		mayDelete: func(_ context.Context, t *store.Tap) error { return byPolicy(t.Spec) },
+		owned:     true, names: tapNames, status: tapStatus,
 		observed: func(o *store.Tap) flowtap.TapStatus {
 			out := o.Status
 			if out.State == "" {

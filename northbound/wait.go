@@ -23,13 +23,18 @@ func (res *resource[S, T]) await(ctx context.Context, obj *store.Object[S, T], w
 		defer cancel()
 		newest, _ = res.objects.Get(read, obj.ID) // without it obj will do
 	} else {
+		var known int64
 		newest, _ = res.server.hub.until(limited, res.name, obj.ID, func(o any, rev int64) bool {
+			known = rev
 			now, ok := o.(*store.Object[S, T])
 			if !ok {
 				return rev >= obj.Revision // deleted meanwhile
 			}
 			return now.Revision > obj.Revision || now.Revision == obj.Revision && res.done(now)
 		}).(*store.Object[S, T])
+		if res.indirect && limited.Err() == nil { // what follows from it was made before its status
+			res.server.settled(limited, known)
+		}
 	}
 	if newest == nil || newest.Revision != obj.Revision {
 		return obj // deleted or replaced meanwhile
@@ -53,6 +58,10 @@ func (res *resource[S, T]) awaitGone(ctx context.Context, was *store.Object[S, T
 		}
 		return rev >= was.Revision
 	})
+	if ctx.Err() == nil && res.gone != nil {
+		res.gone(ctx, was.ID)
+		gone = res.server.hub.known()
+	}
 	if ctx.Err() == nil {
 		res.server.settled(ctx, gone)
 	}

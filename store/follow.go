@@ -20,8 +20,8 @@ type Event struct {
 	Collection, ID string
 	// StatusOnly says that what the user wants is as it was.
 	StatusOnly bool
-	// Object is a *Project, *Token, *Node, *Network, *Port, *Pool or *Tap with its latest status, or the uint32 of
-	// CollectionLabels. nil: deleted.
+	// Object is a *Project, *Token, *Node, *Network, *Port, *Pool, *Policy or *Tap with its latest status, the uint32 of
+	// CollectionLabels, or the Plan of CollectionPlans. nil: deleted.
 	Object any
 }
 
@@ -136,13 +136,16 @@ func (m *mirror) take(f *follower) (Batch, bool) {
 
 var rank = map[string]int{
 	CollectionProjects: -2, CollectionTokens: -1,
-	CollectionNodes: 0, CollectionNetworks: 1, CollectionPorts: 2, CollectionPools: 3, CollectionTaps: 4, CollectionLabels: 5,
+	CollectionNodes: 0, CollectionNetworks: 1, CollectionPorts: 2, CollectionPools: 3, CollectionPolicies: 4, CollectionPlans: 5, CollectionTaps: 6, CollectionLabels: 7,
 }
 
 func (m *mirror) lockedEverything() []Event {
 	all := []Event{}
 	for name, t := range m.tables {
 		t.each(func(id string, o any) { all = append(all, Event{Collection: name, ID: id, Object: o}) })
+	}
+	for key, p := range m.plans {
+		all = append(all, Event{Collection: CollectionPlans, ID: key, Object: p})
 	}
 	for key, n := range m.labels {
 		all = append(all, Event{Collection: CollectionLabels, ID: key, Object: n})

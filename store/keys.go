@@ -16,6 +16,7 @@ import (
 //	/flowtap/v1/unique/<name>/<value>                          id of the owner of the value
 //	/flowtap/v1/siblings/<src>                                 put by every change of the taps of a port
 //	/flowtap/v1/labels/<key>                                   a tunnel label, or for a key vlan/<network> a VLAN, decimal
+//	/flowtap/v1/plans/<policy>/<n>                             what a part of a change that is under way has changed: Plan
 //	/flowtap/v1/counters/<name>                                next free number, decimal
 //	/flowtap/v1/audit/<time>-<request>                         one change by a user: access.Record
 //	/flowtap/v1/first-token                                    there has been a first token of a provider
@@ -47,10 +48,16 @@ const (
 	CollectionPorts    = "ports"
 	CollectionPools    = "pools"
 	CollectionTaps     = "taps"
+	CollectionPolicies = "policies"
 	CollectionLabels   = "labels"
 )
 
-func singular(collection string) string { return strings.TrimSuffix(collection, "s") }
+func singular(collection string) string {
+	if collection == CollectionPolicies {
+		return "policy"
+	}
+	return strings.TrimSuffix(collection, "s")
+}
 
 func objectKey(collection, id string) string { return objectsPrefix + collection + "/" + id }
 func statusKey(collection, id string) string { return statusPrefix + collection + "/" + id }

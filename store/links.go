@@ -98,9 +98,13 @@ func poolLinks(id string, p *topology.Pool) links {
 	return l
 }
 
-// tapLinks: a tap towards a pool has no dst.
+// tapLinks: a tap towards a pool has no dst. A policy's tap does not hold its port: with the port its reasons
+// go, and so does the tap.
 func tapLinks(id string, t *flowtap.Tap) links {
-	l := links{src: t.Src, refs: []ref{{"src", CollectionPorts, t.Src}}}.in(topology.ProjectOf(id))
+	l := links{src: t.Src}.in(topology.ProjectOf(id))
+	if t.Policy == "" {
+		l.refs = append(l.refs, ref{"src", CollectionPorts, t.Src})
+	}
 	if t.Dst != "" || t.DstPool == "" {
 		l.refs = append(l.refs, ref{"dst", CollectionPorts, t.Dst})
 	}
@@ -109,6 +113,10 @@ func tapLinks(id string, t *flowtap.Tap) links {
 	}
 	return l
 }
+
+// policyLinks: its taps do not refer to it, and it may go before them. Whoever withdraws them finds them by their
+// Policy.
+func policyLinks(id string, _ *flowtap.Policy) links { return links{}.in(topology.ProjectOf(id)) }
 
 func projectLinks(string, *access.Project) links { return links{} }
 

@@ -38,11 +38,13 @@ type mirror struct {
 	networks *table[topology.Network, topology.NetworkStatus]
 	ports    *table[topology.Port, topology.PortStatus]
 	pools    *table[topology.Pool, topology.PoolStatus]
+	policies *table[flowtap.Policy, flowtap.PolicyStatus]
 	taps     *table[flowtap.Tap, flowtap.TapStatus]
 	projects *table[access.Project, access.ProjectStatus]
 	tokens   *table[access.Token, access.TokenStatus]
 	tables   map[string]anyTable
 	labels   map[string]uint32
+	plans    map[string]Plan
 	siblings siblings
 	// redirects counts the taps in taps.
 	redirects redirects
@@ -58,15 +60,17 @@ func newMirror(s *Store) *mirror {
 		networks:  newTable[topology.Network, topology.NetworkStatus](),
 		ports:     newTable[topology.Port, topology.PortStatus](),
 		pools:     newTable[topology.Pool, topology.PoolStatus](),
+		policies:  newTable[flowtap.Policy, flowtap.PolicyStatus](),
 		taps:      newTable[flowtap.Tap, flowtap.TapStatus](),
 		projects:  newTable[access.Project, access.ProjectStatus](),
 		tokens:    newTable[access.Token, access.TokenStatus](),
 		labels:    map[string]uint32{},
+		plans:     map[string]Plan{},
 		followers: map[*follower]struct{}{},
 	}
 	m.tables = map[string]anyTable{
 		CollectionNodes: m.nodes, CollectionNetworks: m.networks,
-		CollectionPorts: m.ports, CollectionPools: m.pools, CollectionTaps: m.taps,
+		CollectionPorts: m.ports, CollectionPools: m.pools, CollectionPolicies: m.policies, CollectionTaps: m.taps,
 		CollectionProjects: m.projects, CollectionTokens: m.tokens,
 	}
 	m.siblings.clear()
@@ -90,8 +94,8 @@ func (m *mirror) list(ctx context.Context) (clusterID uint64, err error) {
 			return 0, err
 		}
 	}
-	var all [4][]*mvccpb.KeyValue
-	for i, p := range []string{objectsPrefix, statusPrefix, labelsPrefix, guardPrefix} {
+	var all [5][]*mvccpb.KeyValue
+	for i, p := range []string{objectsPrefix, statusPrefix, labelsPrefix, guardPrefix, plansPrefix} {
 		if all[i], _, err = m.s.scan(ctx, p, rev); err != nil {
 			return 0, err
 		}
@@ -102,6 +106,7 @@ func (m *mirror) list(ctx context.Context) (clusterID uint64, err error) {
 		t.clear()
 	}
 	clear(m.labels)
+	clear(m.plans)
 	m.siblings.clear()
 	m.redirects.clear()
 	for _, kvs := range all {
@@ -171,6 +176,10 @@ func (m *mirror) lockedRevision(events []*clientv3.Event) []Event {
 			if n, ok := m.labels[c.id]; ok {
 				e.Object = n
 			}
+		} else if c.collection == CollectionPlans {
+			if p, ok := m.plans[c.id]; ok {
+				e.Object = p
+			}
 		} else if o, ok := m.tables[c.collection].get(c.id); ok {
 			e.Object, e.StatusOnly = o, !c.object
 		} else if !c.object {
@@ -221,6 +230,16 @@ func (m *mirror) lockedApply(e *clientv3.Event) (change, bool) {
 			m.labels[id] = uint32(n)
 		}
 		return change{CollectionLabels, id, true}, true
+	case strings.HasPrefix(key, plansPrefix):
+		id := strings.TrimPrefix(key, plansPrefix)
+		if gone {
+			delete(m.plans, id)
+		} else if p, err := decodePlan(e.Kv); err != nil {
+			m.log.Error("plan left out", "key", id, "error", err)
+		} else {
+			m.plans[id] = p
+		}
+		return change{CollectionPlans, id, true}, true
 	case strings.HasPrefix(key, guardPrefix):
 		m.siblings.guard(strings.TrimPrefix(key, guardPrefix), e.Kv.ModRevision, gone)
 	}

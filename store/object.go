@@ -33,6 +33,7 @@ type (
 	Network = Object[topology.Network, topology.NetworkStatus]
 	Port    = Object[topology.Port, topology.PortStatus]
 	Pool    = Object[topology.Pool, topology.PoolStatus]
+	Policy  = Object[flowtap.Policy, flowtap.PolicyStatus]
 	Tap     = Object[flowtap.Tap, flowtap.TapStatus]
 )
 
@@ -61,6 +62,9 @@ func (s *Store) Ports() *Collection[topology.Port, topology.PortStatus] { return
 
 // Pools are the groups of monitors.
 func (s *Store) Pools() *Collection[topology.Pool, topology.PoolStatus] { return s.pools }
+
+// Policies are what taps follow from that nobody made by hand.
+func (s *Store) Policies() *Collection[flowtap.Policy, flowtap.PolicyStatus] { return s.policies }
 
 // Taps are the contracts.
 func (s *Store) Taps() *Collection[flowtap.Tap, flowtap.TapStatus] { return s.taps }

@@ -13,13 +13,16 @@ import (
 	"github.com/flowtap/flowtap/topology"
 )
 
-// A QuotaError says that a project has as many objects of a collection as it may have.
+// A QuotaError says that a project has no room for More objects of a collection, besides the Have that it has.
 type QuotaError struct {
 	Project, Collection string
-	Limit               int
+	Limit, Have, More   int
 }
 
 func (e *QuotaError) Error() string {
+	if e.Have < e.Limit {
+		return fmt.Sprintf("project %s may have %d %s, has %d and would need %d more", e.Project, e.Limit, e.Collection, e.Have, e.More)
+	}
 	return fmt.Sprintf("project %s may have %d %s, and has them", e.Project, e.Limit, e.Collection)
 }
 
@@ -30,6 +33,7 @@ type quota struct {
 	s                   *Store
 	project, collection string // project is empty where nothing is counted
 	tried               bool   // once in vain
+	want                int    // how many more there are to be
 	limit               int    // 0: no bound
 	rev                 int64  // the project's; 0: it has no object
 	cmps                []clientv3.Cmp
@@ -38,7 +42,7 @@ type quota struct {
 // quota begins a creation. Where there is a bound it waits until nobody else in this process creates what the
 // same quota counts: they would only make each other's transactions fail. done ends that.
 func (s *Store) quota(ctx context.Context, collection, project string) (q *quota, done func(), err error) {
-	q = &quota{s: s, project: project, collection: collection}
+	q = &quota{s: s, project: project, collection: collection, want: 1}
 	if project == "" {
 		return q, func() {}, nil
 	}
@@ -85,11 +89,11 @@ func (q *quota) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if n >= q.limit && !looked {
+	if n+q.want > q.limit && !looked {
 		return q.check(ctx) // the mirror's project may be old
 	}
-	if n >= q.limit {
-		return &QuotaError{q.project, q.collection, q.limit}
+	if n+q.want > q.limit {
+		return &QuotaError{q.project, q.collection, q.limit, n, q.want}
 	}
 	q.cmps = append(q.cmps, clientv3.Compare(clientv3.CreateRevision(prefix), "<", rev+1).WithPrefix())
 	return nil
@@ -160,6 +164,6 @@ func (t *turns) take(ctx context.Context, name string) (func(), error) {
 
 // CheckQuota gives the *QuotaError that a creation would fail with now.
 func (s *Store) CheckQuota(ctx context.Context, collection, project string) error {
-	q := &quota{s: s, project: project, collection: collection, tried: true}
+	q := &quota{s: s, project: project, collection: collection, want: 1, tried: true}
 	return q.check(ctx)
 }

@@ -38,6 +38,7 @@ type Config struct {
 
 	migrations []migration // nil: all that there are
 	quota      int64       // bytes of the embedded etcd's database; zero is the default
+	txnOps     int         // of a change of taps; zero is what etcd allows
 }
 
 func (c *Config) validate() error {
@@ -64,12 +65,14 @@ type Store struct {
 	layout  *layout
 	trouble trouble
 	numbers *numbers
+	txnOps  int // of one transaction on taps
 	mirror  *mirror
 
 	nodes    *Collection[topology.Node, topology.NodeStatus]
 	networks *Collection[topology.Network, topology.NetworkStatus]
 	ports    *Collection[topology.Port, topology.PortStatus]
 	pools    *Collection[topology.Pool, topology.PoolStatus]
+	policies *Collection[flowtap.Policy, flowtap.PolicyStatus]
 	taps     *Collection[flowtap.Tap, flowtap.TapStatus]
 	projects *Collection[access.Project, access.ProjectStatus]
 	tokens   *Collection[access.Token, access.TokenStatus]
@@ -86,7 +89,7 @@ type Store struct {
 }
 
 // Open connects to etcd, or starts the embedded one, and returns when it has answered a linearizable
-// read. Its errors are one line and say what to look at.
+// read. Its errors are one line and say what to look at; of an etcd that is away they are ErrUnavailable.
 func Open(ctx context.Context, c Config) (*Store, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
@@ -116,11 +119,19 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	}
 	s.done, s.stop = context.WithCancel(context.Background())
 	s.numbers = newNumbers(s)
+	s.txnOps = c.txnOps
+	if s.txnOps == 0 {
+		s.txnOps = fewOps
+		if s.member != nil {
+			s.txnOps = manyOps
+		}
+	}
 	s.mirror = newMirror(s)
 	s.nodes = newCollection(s, CollectionNodes, nodeLinks, s.mirror.nodes)
 	s.networks = newCollection(s, CollectionNetworks, networkLinks, s.mirror.networks)
 	s.ports = newCollection(s, CollectionPorts, portLinks, s.mirror.ports)
 	s.pools = newCollection(s, CollectionPools, poolLinks, s.mirror.pools)
+	s.policies = newCollection(s, CollectionPolicies, policyLinks, s.mirror.policies)
 	s.taps = newCollection(s, CollectionTaps, tapLinks, s.mirror.taps)
 	s.projects = newCollection(s, CollectionProjects, projectLinks, s.mirror.projects)
 	s.tokens = newCollection(s, CollectionTokens, tokenLinks, s.mirror.tokens)
@@ -183,12 +194,13 @@ func probe(c Config) error {
 			host = u.Host
 		}
 		conn, err := net.DialTimeout("tcp", host, time.Second)
-		if err == nil {
-			if err = c.greet(e, conn); err == nil {
-				return nil
-			}
+		if err != nil {
+			last = readError(err)
+			continue
 		}
-		last = err
+		if last = c.greet(e, conn); last == nil {
+			return nil
+		}
 	}
 	return last
 }

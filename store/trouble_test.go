@@ -2,10 +2,12 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -174,6 +176,7 @@ func TestOpenSaysInOneLineWhatIsWrong(t *testing.T) {
 		}
 		require.Error(t, err)
 		assert.NotContains(t, err.Error(), "\n")
+		assert.Equal(t, strings.Contains(err.Error(), "cannot be reached"), errors.Is(err, ErrUnavailable), "whether it is worth waiting")
 		return err.Error()
 	}
 	t.Run("nothing configured", func(t *testing.T) {

@@ -38,6 +38,7 @@ const (
 	flagInts    // of whole numbers, key=value, comma separated
 	flagSeconds // a duration, such as 24h
 	flagMembers // of a pool, port or port=weight, comma separated
+	flagFile    // the text of a file
 )
 
 var sharedFlag = flag{name: "shared-with", field: "shared_with", kind: flagList, usage: "projects whose taps may lead here, or '*'; the provider's to say"}
@@ -117,9 +118,17 @@ var collections = []*collection{
 		},
 	},
 	{
+		name: "policies", singular: "policy",
+		columns: []column{{"ID", "id"}, {"STATE", "status.state"}, {"TAPS", "status.taps"}, {"PROVIDER", "provider"}, {"REASON", "status.reason"}},
+		flags: []flag{
+			{name: "source", field: "source", usage: "the policy's text"},
+			{name: "source-file", field: "source", kind: flagFile, usage: "the file that has it"},
+		},
+	},
+	{
 		name: "taps", singular: "tap",
 		columns: []column{{"ID", "id"}, {"SRC", "src"}, {"DST", "dst"}, {"MATCH", "match"}, {"DIRECTION", "direction"},
-			{"ACTION", "action"}, {"STATE", "status.state"}, {"PACKETS", "status.counters.delivered_packets"}, {"REASON", "status.reason"}},
+			{"ACTION", "action"}, {"POLICY", "policy"}, {"STATE", "status.state"}, {"PACKETS", "status.counters.delivered_packets"}, {"REASON", "status.reason"}},
 		flags: []flag{
 			{name: "src", field: "src", usage: "the port whose frames are tapped", of: "ports"},
 			{name: "dst", field: "dst", usage: "the monitor's port; a tap has this or --dst-pool", of: "ports"},

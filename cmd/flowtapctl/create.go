@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -141,6 +142,8 @@ func (f flag) add(cmd *cobra.Command) {
 		fs.Duration(f.name, 0, f.usage)
 	case flagMembers:
 		fs.StringSlice(f.name, nil, f.usage)
+	case flagFile:
+		fs.String(f.name, "", f.usage)
 	}
 }
 
@@ -165,6 +168,13 @@ func (f flag) value(fs *pflag.FlagSet) (any, error) {
 			return nil, err
 		}
 		return membersOf(texts)
+	case flagFile:
+		path, err := fs.GetString(f.name)
+		if err != nil {
+			return nil, err
+		}
+		b, err := os.ReadFile(path) // #nosec G304 -- the file that the command line names
+		return string(b), err
 	}
 	return fs.GetString(f.name)
 }

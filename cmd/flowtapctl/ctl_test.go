@@ -117,7 +117,7 @@ func TestTable(t *testing.T) {
 	require.NoError(t, l.store.Taps().PutStatus(context.Background(), "t1", flowtap.TapStatus{
 		State: flowtap.TapPending, Reason: "port web is on no switch", Counters: flowtap.Counters{DeliveredPackets: 1 << 60}}))
 	got := lines(l.ok("get taps"))
-	require.Equal(t, []string{"ID", "SRC", "DST", "MATCH", "DIRECTION", "ACTION", "STATE", "PACKETS", "REASON"}, strings.Fields(got[0]))
+	require.Equal(t, []string{"ID", "SRC", "DST", "MATCH", "DIRECTION", "ACTION", "POLICY", "STATE", "PACKETS", "REASON"}, strings.Fields(got[0]))
 	require.Contains(t, got[1], "1152921504606846976  port web is on no switch")
 	require.Equal(t, strings.Index(got[0], "STATE"), strings.Index(got[1], "pending"))
 	require.Len(t, lines(l.ok("get ports --filter kind=vm")), 2)
@@ -152,7 +152,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 	for line, says := range map[string]string{
 		"frobnicate":                    `no command "frobnicate"`,
 		"get":                           "needs COLLECTION",
-		"get routers":                   "there are: projects, tokens, audit, nodes, networks, ports, pools, taps",
+		"get routers":                   "there are: projects, tokens, audit, nodes, networks, ports, pools, policies, taps",
 		"get taps -o xml":               "table, json or yaml",
 		"get taps --filter colour":      "FIELD=VALUE",
 		"get taps --colour red":         "unknown flag",
@@ -220,7 +220,7 @@ func TestWatchPrintsEvents(t *testing.T) {
 			return ""
 		}
 	}
-	require.Equal(t, "EVENT ID SRC DST MATCH DIRECTION ACTION STATE PACKETS REASON", next())
+	require.Equal(t, "EVENT ID SRC DST MATCH DIRECTION ACTION POLICY STATE PACKETS REASON", next())
 	require.Contains(t, next(), "ADDED t1 web ids1")
 	l.ok("delete tap t1")
 	require.Contains(t, next(), "DELETED t1")
@@ -232,7 +232,7 @@ func TestWatchPrintsEvents(t *testing.T) {
 func TestCompletion(t *testing.T) {
 	l := newLab(t)
 	require.Equal(t, exitOK, l.apply(cloud).code)
-	require.Equal(t, []string{"projects", "tokens", "audit", "nodes", "networks", "ports", "pools", "taps", ":4"}, lines(l.ok("__complete get", "")))
+	require.Equal(t, []string{"projects", "tokens", "audit", "nodes", "networks", "ports", "pools", "policies", "taps", ":4"}, lines(l.ok("__complete get", "")))
 	require.Equal(t, []string{"t1", ":4"}, lines(l.ok("__complete delete tap", "")))
 	require.Equal(t, []string{":4"}, lines(l.ok("__complete delete tap t1", "")))
 	require.Equal(t, []string{"ids1", ":4"}, lines(l.ok("__complete create tap t9 --dst", "i")))

@@ -32,7 +32,7 @@ type lab struct {
 
 type planner struct{}
 
-func (planner) DryRun(context.Context, northbound.Change) ([]northbound.SwitchChange, error) {
+func (planner) DryRun(context.Context, []northbound.Change) ([]northbound.SwitchChange, error) {
 	return []northbound.SwitchChange{{Node: "n1", FlowsAdded: []string{"table=2 actions=drop"}, GroupsRemoved: []string{"group_id=1"}, MetersAdded: []string{"meter=3"}}}, nil
 }
 

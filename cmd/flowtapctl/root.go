@@ -109,7 +109,7 @@ func (a *app) root() *cobra.Command {
 	f.DurationVar(&a.timeout, "request-timeout", 30*time.Second, "how long one request may take, apart from --wait")
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp)) // fails for unknown flags only
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	root.AddCommand(a.getCommand(), a.createCommand(), a.applyCommand(), a.deleteCommand(), a.waitCommand(), a.watchCommand(), a.traceCommand(), a.pkiCommand())
+	root.AddCommand(a.getCommand(), a.createCommand(), a.applyCommand(), a.deleteCommand(), a.waitCommand(), a.watchCommand(), a.traceCommand(), a.pkiCommand(), a.agentCommand())
 	return root
 }
 

@@ -14,12 +14,17 @@ import (
 
 	"github.com/flowtap/flowtap/controller"
 	"github.com/flowtap/flowtap/fairlisten"
+	"github.com/flowtap/flowtap/flowtap"
 	"github.com/flowtap/flowtap/flowtap/trace"
 	"github.com/flowtap/flowtap/gate"
+	"github.com/flowtap/flowtap/load"
 	"github.com/flowtap/flowtap/northbound"
+	"github.com/flowtap/flowtap/openflow"
 	"github.com/flowtap/flowtap/openflow/ofconn"
+	"github.com/flowtap/flowtap/policy"
 	"github.com/flowtap/flowtap/replica"
 	"github.com/flowtap/flowtap/store"
+	"github.com/flowtap/flowtap/topology"
 )
 
 // cluster is this process among its like: a replica always, and a controller while it leads.
@@ -35,8 +40,10 @@ type cluster struct {
 
 // A term is this replica's time as the leader.
 type term struct {
-	ctl *controller.Controller
-	ctx context.Context
+	ctl      *controller.Controller
+	policies *policy.Runner
+	board    *load.Board
+	ctx      context.Context
 }
 
 func newCluster(o options, st *store.Store, certs *sources, forSwitches, forPeers net.Listener, api http.Handler, log *slog.Logger, registry prometheus.Registerer) *cluster {
@@ -69,11 +76,19 @@ func (o *options) replicaName(forSwitches net.Listener) string {
 // lead serves switches until ctx, or the term, ends.
 func (c *cluster) lead(ctx context.Context, t *replica.Term) error {
 	ctx = store.Fenced(ctx, store.Fence{Key: replica.LeaderKey, Revision: t.Epoch, Lost: t.End})
+	board := load.New(c.store, c.log)
 	ctl := controller.New(controller.Deps{Config: c.config, Store: c.store, Listener: t.Switches, Logger: c.log, Metrics: c.metrics,
-		Elsewhere: t.Elsewhere, Place: c.Place})
-	c.now.Store(&term{ctl, ctx})
+		Elsewhere: t.Elsewhere, Place: c.Place, Counted: func(node string, at time.Time, ports map[string]openflow.PortStats) {
+			counts := make(map[string]load.Count, len(ports))
+			for name, p := range ports {
+				counts[name] = load.Count{Received: p.RxBytes, Sent: p.TxBytes}
+			}
+			board.Counted(node, at, counts)
+		}})
+	policies := policy.New(c.store, c.log)
+	c.now.Store(&term{ctl, policies, board, ctx})
 	defer c.now.Store(nil)
-	return together(ctx, ctl.Run, func(ctx context.Context) error {
+	return together(ctx, ctl.Run, policies.Run, board.Run, func(ctx context.Context) error {
 		for ctx.Err() == nil {
 			changed := c.Changed()
 			ctl.Placed(ctx)
@@ -146,6 +161,19 @@ func (c *cluster) trace(ctx context.Context, r northbound.TraceRequest) (out *tr
 	return out, err
 }
 
+// rehearse says what a policy would do to its taps.
+func (c *cluster) rehearse(ctx context.Context, id string, p *flowtap.Policy) (northbound.Rehearsal, error) {
+	t := c.now.Load()
+	if t == nil {
+		return northbound.Rehearsal{}, replica.ErrNoLeader
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(t.ctx, cancel)()
+	r, err := t.policies.Rehearse(ctx, id, p)
+	return northbound.Rehearsal(r), err
+}
+
 func (c *cluster) unregistered() []northbound.UnregisteredNode {
 	t := c.now.Load()
 	if t == nil {
@@ -174,4 +202,30 @@ func (c *cluster) replicas() []northbound.Replica {
 		out = append(out, northbound.Replica(i))
 	}
 	return out
+}
+
+// loads takes reports where this replica leads.
+type loads struct{ c *cluster }
+
+func (l loads) board() (*load.Board, error) {
+	if t := l.c.now.Load(); t != nil {
+		return t.board, nil
+	}
+	return nil, replica.ErrNoLeader
+}
+
+func (l loads) Node(ctx context.Context, id string, r topology.NodeReport) error {
+	b, err := l.board()
+	if err != nil {
+		return err
+	}
+	return b.Node(ctx, id, r)
+}
+
+func (l loads) Heartbeat(ctx context.Context, id string, h topology.Heartbeat) error {
+	b, err := l.board()
+	if err != nil {
+		return err
+	}
+	return b.Heartbeat(ctx, id, h)
 }

@@ -44,7 +44,7 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 		return err
 	}
 	defer forPeers.Close()
-	st, err := store.Open(ctx, store.Config{Endpoints: o.etcdEndpoints, DataDir: o.dataDir, Logger: log, TLS: certs.forEtcd()})
+	st, err := openStore(ctx, store.Config{Endpoints: o.etcdEndpoints, DataDir: o.dataDir, Logger: log, TLS: certs.forEtcd()})
 	if err != nil {
 		return err
 	}
@@ -63,8 +63,8 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 	c := newCluster(o, st, certs, forSwitches, forPeers, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { api.ServeHTTP(w, r) }), log, registry)
 	api, err = northbound.New(northbound.Deps{
 		Store: st, Logger: log, Registry: registry, Ready: c.ready, TLS: certs.forUsers(),
-		Planner: planner{c}, Settled: c.settled, ReadCounters: c.readCounters, Trace: c.trace, Unregistered: c.unregistered,
-		Leader: c.leader, Replicas: c.replicas,
+		Planner: planner{c}, Settled: c.settled, ReadCounters: c.readCounters, Trace: c.trace, Loads: loads{c}, Unregistered: c.unregistered,
+		Leader: c.leader, Replicas: c.replicas, Rehearse: c.rehearse,
 		Insecure: o.insecure, AuditRetention: o.auditRetention, AuditMax: o.auditMax, Forwarded: replica.Forwarded,
 	})
 	if err != nil {
@@ -106,14 +106,17 @@ func listen(flag, addr string) (net.Listener, error) {
 // planner answers dry runs with the controller's suppositions.
 type planner struct{ c *cluster }
 
-func (p planner) DryRun(ctx context.Context, c northbound.Change) ([]northbound.SwitchChange, error) {
-	supposed := controller.Supposition{Collection: c.Collection, ID: c.ID, Spec: c.Spec}
-	if c.Op == northbound.OpDelete {
-		supposed.Spec = nil
+func (p planner) DryRun(ctx context.Context, changes []northbound.Change) ([]northbound.SwitchChange, error) {
+	var supposed []controller.Supposition
+	for _, c := range changes {
+		if c.Op == northbound.OpDelete {
+			c.Spec = nil
+		}
+		supposed = append(supposed, controller.Supposition{Collection: c.Collection, ID: c.ID, Spec: c.Spec})
 	}
 	var found []controller.Consequence
 	if err := p.c.ours(ctx, func(ctx context.Context, ctl *controller.Controller) (err error) {
-		found, err = ctl.Suppose(ctx, supposed)
+		found, err = ctl.Suppose(ctx, supposed...)
 		return err
 	}); err != nil {
 		return nil, err
@@ -179,4 +182,16 @@ func unregistered(ctl *controller.Controller) []northbound.UnregisteredNode {
 		out = append(out, northbound.UnregisteredNode{DatapathID: s.DPID, Version: s.Version, Since: s.Since})
 	}
 	return out
+}
+
+// openStore opens the store. An external etcd that is away is waited for: nobody has to start flowtapd again when
+// it is back, also where both went at once.
+func openStore(ctx context.Context, c store.Config) (*store.Store, error) {
+	for {
+		st, err := store.Open(ctx, c)
+		if err == nil || len(c.Endpoints) == 0 || !errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil {
+			return st, err
+		}
+		c.Logger.Warn("waiting for etcd", "error", err)
+	}
 }

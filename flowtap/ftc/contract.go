@@ -48,7 +48,7 @@ type form struct {
 type forms struct {
 	generation int
 	byKey      map[formKey]*form
-	valid      map[eval.Sym]bool // whether a text is an id
+	valid      map[eval.Sym]bool // whether a text names an object
 	overlaps   map[[2]int]*overlap
 }
 
@@ -67,20 +67,32 @@ func (t *Taps) contract(id eval.RowID) (Wanted, *fault) {
 	}
 	tap := f.tap
 	tap.Src, tap.Dst, tap.DstPool = t.engine.Value(row[colSrc]).S, t.engine.Value(row[colDst]).S, t.engine.Value(row[colPool]).S
-	one := tap.Dst != "" && tap.DstPool == "" && t.isID(row[colDst]) || tap.Dst == "" && tap.DstPool != "" && t.isID(row[colPool])
-	if tap.Dst == "" && tap.DstPool == "" && t.placing.Strategy != "" && t.isID(row[colSrc]) {
-		return t.placed(Wanted{ID: tapID(t.policy, tap.Src, f.about), Tap: tap, Row: id}), nil
-	}
-	if !one || !t.isID(row[colSrc]) || tap.Src == tap.Dst {
+	one := tap.Dst != "" && tap.DstPool == "" && t.isRef(row[colDst]) || tap.Dst == "" && tap.DstPool != "" && t.isRef(row[colPool])
+	place := tap.Dst == "" && tap.DstPool == "" && t.placing.Strategy != ""
+	if !one && !place || !t.isRef(row[colSrc]) || tap.Src == tap.Dst {
 		return Wanted{}, &fault{row: id, err: tap.Validate()}
+	}
+	if strings.Contains(tap.Src, "/") {
+		return Wanted{}, &fault{row: id, err: &topology.FieldError{Field: "src", Detail: "a policy taps ports of its own project"}}
+	}
+	if place {
+		return t.placed(Wanted{ID: tapID(t.policy, tap.Src, f.about), Tap: tap, Row: id}), nil
 	}
 	return Wanted{ID: tapID(t.policy, tap.Src, f.about), Tap: tap, Row: id}, nil
 }
 
-func (t *Taps) isID(s eval.Sym) bool {
+// TapID names a contract of a policy, as Wanted.ID does.
+func TapID(policy string, t flowtap.Tap) string { return tapID(policy, t.Src, about(t)) }
+
+// about is what of a contract goes into ids besides its src.
+func about(t flowtap.Tap) string {
+	return string(t.Direction) + " " + string(binary.BigEndian.AppendUint16(nil, uint16(t.Priority))) + t.Match.String() // #nosec G115 -- priorities end at 1000
+}
+
+func (t *Taps) isRef(s eval.Sym) bool {
 	ok, known := t.forms.valid[s]
 	if !known {
-		ok = topology.ValidID(t.engine.Value(s).S) == nil
+		ok = topology.ValidRef(t.engine.Value(s).S) == nil
 		t.forms.valid[s] = ok
 	}
 	return ok
@@ -93,7 +105,7 @@ func (t *Taps) form(row []eval.Sym) *form {
 	if f == nil {
 		f = &form{number: len(t.forms.byKey)}
 		f.tap, f.err = t.makeForm(row)
-		f.about = string(f.tap.Direction) + " " + string(binary.BigEndian.AppendUint16(nil, uint16(f.tap.Priority))) + f.tap.Match.String()
+		f.about = about(f.tap)
 		t.forms.byKey[key] = f
 	}
 	return f

@@ -52,7 +52,7 @@ func tapValue(column string, v lang.Value) error {
 		if v.S == "" && column != "src" {
 			return nil
 		}
-		if err := topology.ValidID(v.S); err != nil {
+		if err := topology.ValidRef(v.S); err != nil {
 			return fmt.Errorf("%s: %s is not an id: %w", column, lang.Quote(v.S), err)
 		}
 		return nil

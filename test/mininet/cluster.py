@@ -11,6 +11,7 @@ and filtered there is seen nowhere else, and goes with its last process.
 
 import base64
 import contextlib
+import itertools
 import os
 import signal
 import subprocess
@@ -88,9 +89,12 @@ class Machine:
         self.lab.net.delHost(self.host)
 
     def panicked(self):
-        """Whether a Go panic or a data race is in its log."""
+        """A Go panic or data race in its log, with what follows it; empty where there is none."""
         with contextlib.suppress(OSError), open(self.log, errors="replace") as f:
-            return any(line.startswith(("panic:", "fatal error:", "WARNING: DATA RACE")) for line in f)
+            for line in f:
+                if line.startswith(("panic:", "fatal error:", "WARNING: DATA RACE")):
+                    return line + "".join(itertools.islice(f, 60))
+        return ""
 
     def tail(self, lines=60):
         with contextlib.suppress(OSError), open(self.log, errors="replace") as f:

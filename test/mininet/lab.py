@@ -280,6 +280,19 @@ mnexec -a {new.pid} sh -c 'ip link set dev {name} up; exec ovs-vsctl --timeout=2
         self.entry.add_process(node.vswitchd_pid)
         netns.widen(node.vswitchd_pid)
 
+    def replace_bridges(self, node):
+        """Delete a node's bridges and make them anew, with the same datapath ids, and the same VMs at the same port numbers."""
+        node = self.node(node)
+        plugged = [vm.interface for vm in self.vms.values() if vm.node is node]
+        joined = ["patch-tun", "patch-int"] if len(node.bridges) == 2 else []
+        numbers = " ".join(f"-- set interface {i} ofport_request={self._ofport(node, i)}" for i in plugged + joined + ["tun0"])
+        run(self.vsctl(node, *(f"del-br {b}" for b in node.bridges)))  # by itself, or ovs-vswitchd would see bridges that change little
+        run(netns.inside(node.pid, "sh"), f"""set -eu
+ovs-vsctl --timeout=20 {node.bridges_script()} {node.tunnel_script()} {' '.join(f'-- add-port br-int {i}' for i in plugged)} {numbers}
+{node.controller_script(f'tcp:{self.openflow_addr}')}
+""")
+        netns.widen(node.vswitchd_pid)
+
     def heal(self):
         """Start the ovs-vswitchd of every node that has none, after a story that failed half way."""
         for node in self.nodes.values():

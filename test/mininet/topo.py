@@ -124,9 +124,7 @@ ovs-vsctl --no-wait init -- set Open_vSwitch . external-ids:hostname={self.name}
 ovs-vsctl --timeout=20 \\
   -- add-br br-phy -- set bridge br-phy datapath_type=netdev fail_mode=standalone other-config:hwaddr=\"{self.tunnel_mac}\" \\
   -- add-port br-phy phy0 -- set interface br-phy mtu_request={UNDERLAY_MTU} \\
-  {self.bridges_script()} \\
-  -- add-port {self.bridges[-1]} tun0 -- set interface tun0 type={self.tunnel} \\
-     options:remote_ip=flow options:key=flow options:local_ip={self.tunnel_ip}
+  {self.bridges_script()} {self.tunnel_script()}
 {self.address_script()}
 {self.controller_script(controller)}
 cat /var/run/openvswitch/ovsdb-server.pid /var/run/openvswitch/ovs-vswitchd.pid
@@ -141,6 +139,11 @@ cat /var/run/openvswitch/ovsdb-server.pid /var/run/openvswitch/ovs-vswitchd.pid
             parts += [f"-- add-port {bridge} {name} -- set interface {name} type=patch options:peer={peer}"
                       for bridge, name, peer in (("br-int", "patch-tun", "patch-int"), ("br-tun", "patch-int", "patch-tun"))]
         return " ".join(parts)
+
+    def tunnel_script(self):
+        """The tunnel port, as a part of an ovs-vsctl command."""
+        return (f"-- add-port {self.bridges[-1]} tun0 -- set interface tun0 type={self.tunnel} "
+                f"options:remote_ip=flow options:key=flow options:local_ip={self.tunnel_ip}")
 
     def vswitchd_script(self):
         return (

@@ -58,6 +58,7 @@ class World:
         with ThreadPoolExecutor(16) as at_once:  # changes that are due together cost one round
             def delete(collection, ids, wait=WAIT):
                 list(at_once.map(lambda id: self.api.delete(collection, id, wait=wait), ids))
+            delete("policies", [p["id"] for p in self.api.list("policies")])
             delete("taps", [t["id"] for t in self.api.list("taps")])
             delete("pools", [p["id"] for p in self.api.list("pools")])
             ports = self.api.list("ports")
@@ -72,7 +73,7 @@ class World:
         """Everything about the state, for a failed check."""
         parts = [self.lab.report()]
         with contextlib.suppress(Exception):
-            for collection in ("nodes", "ports", "pools", "taps"):
+            for collection in ("nodes", "ports", "pools", "policies", "taps"):
                 parts.append(f"--- {collection}\n" + "".join(f"{item}\n" for item in self.api.list(collection)))
         parts.append(f"--- flowtapd's log\n{self.flowtapd.tail()}")
         return "".join(parts)

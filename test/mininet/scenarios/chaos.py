@@ -53,7 +53,7 @@ def everything_fails(w, check):
             check.crashed(e)
         masters.close()
         for m in cluster.machines:
-            check.that(f"{m} runs, and never panicked", m.running and not m.panicked(), m.tail())
+            check.that(f"{m} runs, and never panicked", m.running and not m.panicked(), f"{'runs' if m.running else 'is dead'}\n{m.panicked()}{m.tail()}")
 
 
 def segments(seconds):
