@@ -22,8 +22,11 @@ var rules = map[string]map[string]Rule{
 	"/openapi.json": {"GET": open},
 	"/metrics":      {"GET": provider},
 
-	"/v1/nodes":         {"GET": provider, "POST": provider},
-	"/v1/nodes/{id}":    {"GET": provider, "PUT": provider, "DELETE": provider},
+	"/v1/nodes":                {"GET": provider, "POST": provider},
+	"/v1/nodes/{id}":           {"GET": provider, "PUT": provider, "DELETE": provider},
+	"/v1/nodes/{id}/load":      {"PUT": provider},
+	"/v1/ports/{id}/heartbeat": {"PUT": {Least: Member, OfProject: true}},
+
 	"/v1/projects":      {"GET": provider, "POST": provider},
 	"/v1/projects/{id}": {"GET": provider, "PUT": provider, "DELETE": provider},
 	"/v1/replicas":      {"GET": provider},

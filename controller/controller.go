@@ -61,6 +61,8 @@ type Deps struct {
 	Elsewhere func(ctx context.Context, d openflow.DPID)
 	// Place names a switch's master, and the replicas that it is connected to. Nil: there are no replicas.
 	Place func(d openflow.DPID) (master string, replicas []string)
+	// Counted is told what the interfaces of a node's switch have counted, by their names. It does not block. Nil: nobody asks.
+	Counted func(node string, at time.Time, ports map[string]openflow.PortStats)
 }
 
 // A Controller serves switches while Run runs, which is one replica's time as the leader: the next has a new
@@ -73,6 +75,7 @@ type Controller struct {
 	metrics  *Metrics
 	place    func(openflow.DPID) (string, []string)
 	wait     func(context.Context, openflow.DPID)
+	counted  func(string, time.Time, map[string]openflow.PortStats)
 
 	sessions *sessions
 	tunnels  *tunnels
@@ -88,7 +91,7 @@ type Controller struct {
 // New makes a controller; Run starts it.
 func New(d Deps) *Controller {
 	c := &Controller{config: d.Config.withDefaults(), store: d.Store, listener: d.Listener, log: d.Logger}
-	c.metrics, c.place, c.wait = d.Metrics, d.Place, d.Elsewhere
+	c.metrics, c.place, c.wait, c.counted = d.Metrics, d.Place, d.Elsewhere, d.Counted
 	if c.metrics == nil {
 		c.metrics = NewMetrics(nil)
 	}

@@ -377,7 +377,10 @@ func (o *observer) update(ctx context.Context, p *store.Port, f func(topology.Po
 // write stores a status; a port deleted meanwhile needs none. What the store does not take is
 // tried again.
 func (o *observer) write(ctx context.Context, id string, st topology.PortStatus) {
-	err := o.c.store.Ports().PutStatus(ctx, id, st)
+	err := o.c.store.Ports().UpdateStatus(ctx, id, func(now topology.PortStatus) (topology.PortStatus, bool) {
+		st.Load, st.Monitor = now.Load, now.Monitor // measured by others
+		return st, true
+	})
 	if err != nil && !errors.Is(err, store.ErrNotFound) && ctx.Err() == nil {
 		o.log.Error("cannot store the status of a port; will try again", "port", id, "error", err)
 		o.mu.Lock()

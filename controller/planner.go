@@ -366,6 +366,7 @@ func (p *planner) up(node string) bool {
 
 // regular does what has no event: retries after refusals, states that time alone changes.
 func (p *planner) regular() {
+	p.pollPorts()
 	for _, sw := range p.switches {
 		if !sw.refused.IsZero() && time.Since(sw.refused) > refusalPause {
 			sw.refused, sw.have = time.Time{}, nil

@@ -62,6 +62,14 @@ func (w *statusWriter) carried(ctx context.Context, id string, st topology.PortS
 	})
 }
 
+// observed stores a node's status but for its load, which is measured by others.
+func (w *statusWriter) observed(ctx context.Context, id string, st topology.NodeStatus) error {
+	return w.store.Nodes().UpdateStatus(ctx, id, func(now topology.NodeStatus) (topology.NodeStatus, bool) {
+		st.Load = now.Load
+		return st, true
+	})
+}
+
 func put[T any](w *statusWriter, m map[string]T, id string, st T) {
 	w.mu.Lock()
 	m[id] = st
@@ -115,7 +123,7 @@ func (w *statusWriter) run(ctx context.Context) {
 func (w *statusWriter) one(ctx context.Context) bool {
 	return write(ctx, w, "ports", w.ports, w.carried) ||
 		write(ctx, w, "taps", w.taps, w.putTap) ||
-		write(ctx, w, "nodes", w.nodes, w.store.Nodes().PutStatus) ||
+		write(ctx, w, "nodes", w.nodes, w.observed) ||
 		write(ctx, w, "pools", w.pools, w.store.Pools().PutStatus) ||
 		write(ctx, w, "networks", w.nets, w.store.Networks().PutStatus)
 }

@@ -40,6 +40,9 @@ type swtch struct {
 	groupsAfter time.Time     // not again before
 	groupsTook  time.Duration // what a look at them is taken to cost
 
+	polling    bool // its ports' counters are being read
+	pollsAfter time.Time
+
 	flows, groupCount, foreign int // as last read: ours, and flows that are not
 }
 

@@ -54,6 +54,8 @@ type Deps struct {
 	// Trace answers POST /v1/trace. The port exists. Errors may be *topology.FieldError, of the fields
 	// "port" and "frame"; one that is a context's becomes a 503. Nil answers 503.
 	Trace func(context.Context, TraceRequest) (*trace.Trace, error)
+	// Loads takes reports of nodes and heartbeats of monitors; nil answers 503.
+	Loads Loads
 	// Unregistered lists the switches that are connected and that no node names; nil is none.
 	Unregistered func() []UnregisteredNode
 	// TLS is what Serve speaks; nil is plain TCP. Client certificates that it verified are in each request's

@@ -28,7 +28,7 @@ var everyRole = []string{"anonymous", "expired", "reader", "member", "admin", "p
 func newGuarded(t testing.TB, change ...func(*Deps)) *guarded {
 	t.Helper()
 	w := newWorld(t, append([]func(*Deps){func(d *Deps) {
-		d.Insecure, d.Planner = false, &fakePlanner{}
+		d.Insecure, d.Planner, d.Loads = false, &fakePlanner{}, &fakeLoads{}
 		d.Trace = func(_ context.Context, r TraceRequest) (*trace.Trace, error) {
 			return &trace.Trace{Port: r.Port, Copies: []trace.Copy{}, Stops: []trace.Copy{}, Outputs: []trace.Output{}, Hops: []*trace.Hop{}}, nil
 		}

@@ -36,18 +36,20 @@ var matrix = map[string]outcomes{
 	"GET /openapi.json": openToAll,
 	"GET /metrics":      onlyProvider("200 200 200 200"),
 
-	"GET /v1/nodes":            onlyProvider("200 200 200 200"),
-	"POST /v1/nodes":           onlyProvider("201 201 201 201"),
-	"GET /v1/nodes/{id}":       onlyProvider("200 200 200 404"),
-	"PUT /v1/nodes/{id}":       onlyProvider("200 200 200 404"),
-	"DELETE /v1/nodes/{id}":    onlyProvider("204 204 204 404"),
-	"GET /v1/projects":         onlyProvider("200 200 200 200"),
-	"POST /v1/projects":        onlyProvider("200 200 200 201"),
-	"GET /v1/projects/{id}":    onlyProvider("200 200 200 404"),
-	"PUT /v1/projects/{id}":    onlyProvider("200 200 200 404"),
-	"DELETE /v1/projects/{id}": onlyProvider("409 409 409 404"),
-	"GET /v1/replicas":         onlyProvider("200 200 200 200"),
-	"POST /v1/trace":           onlyProvider("200 200 200 404"),
+	"GET /v1/nodes":                onlyProvider("200 200 200 200"),
+	"POST /v1/nodes":               onlyProvider("201 201 201 201"),
+	"GET /v1/nodes/{id}":           onlyProvider("200 200 200 404"),
+	"PUT /v1/nodes/{id}":           onlyProvider("200 200 200 404"),
+	"DELETE /v1/nodes/{id}":        onlyProvider("204 204 204 404"),
+	"PUT /v1/nodes/{id}/load":      onlyProvider("204 204 204 404"),
+	"PUT /v1/ports/{id}/heartbeat": members("204 404 404 404", "204 204 204 404"),
+	"GET /v1/projects":             onlyProvider("200 200 200 200"),
+	"POST /v1/projects":            onlyProvider("200 200 200 201"),
+	"GET /v1/projects/{id}":        onlyProvider("200 200 200 404"),
+	"PUT /v1/projects/{id}":        onlyProvider("200 200 200 404"),
+	"DELETE /v1/projects/{id}":     onlyProvider("409 409 409 404"),
+	"GET /v1/replicas":             onlyProvider("200 200 200 200"),
+	"POST /v1/trace":               onlyProvider("200 200 200 404"),
 
 	"GET /v1/networks":         readers("200 404 404 404", "200 200 200 404"),
 	"POST /v1/networks":        members("201 422 422 422", "201 201 201 422"),
@@ -146,7 +148,7 @@ func (g *guarded) cell(method, path string, column int) (target, body string) {
 	g.n++
 	project, missing := whose[column].project, whose[column].name == "missing"
 	kind := strings.Split(strings.TrimPrefix(path, "/v1/"), "/")[0]
-	one := strings.HasSuffix(path, "/{id}")
+	one := strings.Contains(path, "/{id}")
 	if missing && !one {
 		project = "nothing"
 	}
@@ -167,6 +169,9 @@ func (g *guarded) cell(method, path string, column int) (target, body string) {
 		if one && project == "default" && (kind == "ports" || kind == "pools") {
 			body = strings.Replace(body, "{", `{"shared_with":["blue"],`, 1) // it stays so
 		}
+		if strings.HasSuffix(path, "/heartbeat") {
+			body = `{"cpu":0.5}`
+		}
 		switch {
 		case one || project != "default":
 		case method == "GET" && (kind == "ports" || kind == "pools"):
@@ -179,6 +184,9 @@ func (g *guarded) cell(method, path string, column int) (target, body string) {
 		if one && !missing {
 			id = fmt.Sprintf("n%d", g.n)
 			g.as("provider", 201, "POST", "/v1/nodes", fmt.Sprintf(`{"id":%q,`, id)+body[1:])
+		}
+		if strings.HasSuffix(path, "/load") {
+			body = `{"cpu":0.5,"memory":0.25}`
 		}
 	case "projects":
 		query, id = "", project

@@ -131,7 +131,7 @@ func TestDocumentIsTheRoutes(t *testing.T) {
 	slices.Sort(routed)
 	slices.Sort(documented)
 	require.Equal(t, routed, documented)
-	require.Len(t, routed, 4+7*5+4+1+1+1)
+	require.Len(t, routed, 4+7*5+4+1+1+1+2)
 
 	served := w.must(200, "GET", "/openapi.json", "")
 	fresh, err := json.Marshal(w.server.document())

@@ -64,6 +64,7 @@ func (s *Server) table() []route {
 		answers: map[int]answer{200: {mediaJSON, "Trace"}, 400: {}, 404: {}, 413: {}, 415: {}, 422: {}, 503: {}}, handle: s.trace, leads: always},
 		route{method: http.MethodGet, path: "/v1/replicas", summary: "List the replicas of flowtapd.", params: noParameters,
 			answers: map[int]answer{200: {mediaJSON, "ReplicaList"}, 400: {}}, handle: s.replicas})
+	rs = append(rs, s.loadRoutes()...)
 	rs = append(rs, s.tokenRoutes()...)
 	rs = append(rs, s.auditRoute())
 	for i := range rs {
@@ -174,4 +175,4 @@ func (s *Server) metricsPage() handler {
 // kinds are the values of a port's kind, for the document.
 var kinds = []string{string(topology.KindVM), string(topology.KindGateway), string(topology.KindMonitor)}
 
-func pathID(path string) bool { return strings.HasSuffix(path, "/{id}") }
+func pathID(path string) bool { return strings.Contains(path, "/{id}") }

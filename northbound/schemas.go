@@ -51,6 +51,7 @@ func schemas() doc {
 	}
 	maps.Copy(d, traceSchemas())
 	maps.Copy(d, auditSchemas())
+	maps.Copy(d, loadSchemas())
 	for name, c := range map[string]struct {
 		fields []field
 		status doc
@@ -111,6 +112,7 @@ func nodeStatusSchema() doc {
 		"master": textSchema("The replica that is the switch's master."), "replicas": listOf(textSchema("A replica that the switch is connected to.")),
 		"tunnel_ofport": countSchema, "flows": countSchema, "groups": countSchema, "foreign_flows": countSchema, "drift_repaired": countSchema,
 		"last_drift": closed(doc{"at": doc{"type": "string", "format": "date-time"}, "what": textSchema("")}, "at", "what"),
+		"load":       nodeLoadSchema(),
 	}, "state", "flows", "groups", "foreign_flows", "drift_repaired")
 }
 
@@ -135,6 +137,7 @@ func portStatusSchema() doc {
 		"state": textSchema("", "pending", "active", "migrating", "down"), "node": textSchema(""), "ofport": countSchema,
 		"attachments":  listOf(closed(doc{"node": textSchema(""), "ofport": countSchema, "down": boolSchema, "lost": boolSchema}, "node", "ofport")),
 		"learned_macs": listOf(textSchema("")), "learned_ips": listOf(textSchema("")),
+		"load": portLoadSchema(), "monitor": monitorLoadSchema(),
 	}, "state")
 }
 

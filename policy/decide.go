@@ -25,12 +25,21 @@ type decision struct {
 func (d *decision) empty() bool { return len(d.change.Put)+len(d.change.Delete) == 0 }
 
 // decide compares what a policy wants with the taps that it has.
-func decide(w *World, c *compiled, revision int64) decision {
+func decide(w *World, c *compiled, revision int64, pl *placer) decision {
 	d := decision{change: store.PolicyChange{Policy: c.id, Revision: revision, Put: map[string]flowtap.Tap{}}}
 	wanted, faults := c.wanted(w)
 	if faults.Errors() {
 		d.faults = faults
 		return d
+	}
+	wanted, nobody := pl.contracts(c, wanted)
+	for i, one := range nobody {
+		if i == mostFaults {
+			break
+		}
+		warning := c.taps.Because(one, "nobody watches port %s: there is no monitor that may and can", one.Tap.Src)
+		warning.Severity = lang.Warning
+		d.faults = append(d.faults, warning)
 	}
 	d.wanted = len(wanted)
 	v := validator{world: w, policy: c, put: d.change.Put, why: map[string]ftc.Wanted{}}
@@ -61,7 +70,7 @@ func decide(w *World, c *compiled, revision int64) decision {
 	if v.quota(d.change.Delete); len(v.faults) == 0 {
 		return d
 	}
-	d.faults = v.faults
+	d.faults = append(d.faults, v.faults...)
 	if v.more > 0 {
 		d.faults[len(d.faults)-1].Hint += " (and there are more such taps)"
 	}

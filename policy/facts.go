@@ -63,8 +63,12 @@ func row(table string, values ...lang.Value) eval.Change {
 }
 
 func (v view) node(id string, n *store.Node) []eval.Change {
+	l := topology.NodeLoad{}
+	if n.Status.Load != nil {
+		l = *n.Status.Load
+	}
 	return []eval.Change{row("flowtap:nodes", lang.Str(id), lang.Str(cmp.Or(n.Status.State, topology.NodeDisconnected)),
-		lang.Real(0), lang.Real(0), lang.Real(0))}
+		lang.Real(step(l.CPU)), lang.Real(step(l.Memory)), lang.Real(step(l.Network())))}
 }
 
 func (v view) port(id string, p *store.Port) []eval.Change {
@@ -98,6 +102,9 @@ func (v view) monitor(id string, p *store.Port) eval.Change {
 	node, load := "", 0.0
 	if v.provider {
 		node = p.Status.Node
+	}
+	if p.Status.Monitor != nil {
+		load = p.Status.Monitor.CPU
 	}
 	return row("flowtap:monitors", lang.Str(id), lang.Str(cmp.Or(p.Status.State, topology.PortPending)), lang.Str(node), lang.Real(step(load)))
 }

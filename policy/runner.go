@@ -13,6 +13,7 @@ import (
 	"github.com/flowtap/flowtap/flowtap/ftc"
 	"github.com/flowtap/flowtap/flowtap/ftc/eval"
 	"github.com/flowtap/flowtap/flowtap/ftc/lang"
+	"github.com/flowtap/flowtap/flowtap/placement"
 	"github.com/flowtap/flowtap/store"
 )
 
@@ -31,6 +32,7 @@ type Runner struct {
 	echo     int64
 	attempts int // in vain, one after the other
 	again    <-chan time.Time
+	placer   *placer
 }
 
 // state is a policy and what was said of it last.
@@ -43,7 +45,7 @@ type state struct {
 // New makes a Runner.
 func New(st *store.Store, log *slog.Logger) *Runner {
 	return &Runner{store: st, log: log, limits: eval.Limits{Taps: MaxTaps}, inbox: make(chan func()),
-		world: newWorld(), policies: map[string]*state{}, due: map[string]bool{}}
+		world: newWorld(), policies: map[string]*state{}, due: map[string]bool{}, placer: newPlacer()}
 }
 
 // Run follows the store until ctx ends.
@@ -60,6 +62,8 @@ func (r *Runner) Run(ctx context.Context) error {
 		}
 	}
 	changes := r.store.Follow(ctx)
+	look := time.NewTicker(placeEvery)
+	defer look.Stop()
 	for {
 		inbox := r.inbox
 		if r.world.Revision == 0 || r.world.Revision < r.echo {
@@ -78,6 +82,11 @@ func (r *Runner) Run(ctx context.Context) error {
 			continue
 		case <-r.again:
 			r.again = nil
+		case <-look.C:
+			if r.world.Revision == 0 || r.world.Revision < r.echo || len(r.placer.wants) == 0 {
+				continue
+			}
+			r.place()
 		}
 		r.settle(ctx)
 	}
@@ -156,6 +165,9 @@ const (
 
 // settle decides for what is due, until something was changed whose echo has to come first.
 func (r *Runner) settle(ctx context.Context) {
+	if r.world.Revision >= r.echo && r.again == nil {
+		r.collect()
+	}
 	for _, id := range slices.Sorted(maps.Keys(r.due)) {
 		if r.world.Revision < r.echo || r.again != nil || ctx.Err() != nil {
 			return
@@ -185,7 +197,7 @@ func (r *Runner) carryOut(ctx context.Context, id string) error {
 	if p == nil {
 		return r.withdraw(ctx, id)
 	}
-	d := decide(r.world, p.compiled, p.revision)
+	d := decide(r.world, p.compiled, p.revision, r.placer)
 	if !d.faults.Errors() && !d.empty() {
 		began := time.Now()
 		rev, err := r.store.ChangeTaps(ctx, d.change)
@@ -198,7 +210,47 @@ func (r *Runner) carryOut(ctx context.Context, id string) error {
 			r.log.Info("a policy changed its taps", "policy", id, "put", len(d.change.Put), "deleted", len(d.change.Delete), "taps", d.wanted, "took", time.Since(began))
 		}
 	}
+	if d.faults.Errors() { // it is not where it was to be
+		r.placer.recover(r.world, id, time.Now())
+	}
 	return r.say(ctx, p, d)
+}
+
+// collect tells the placer what policies want that are due, and has what is due because of that looked at, too.
+func (r *Runner) collect() {
+	changed := false
+	for id := range r.due {
+		p := r.policies[id]
+		if p == nil {
+			_, had := r.placer.wants[id]
+			delete(r.placer.wants, id)
+			changed = changed || had
+			continue
+		}
+		if wanted, faults := p.wanted(r.world); !faults.Errors() { // else what it has goes on
+			changed = r.placer.put(r.world, p.compiled, wanted, time.Now()) || changed
+		}
+	}
+	if changed {
+		r.place()
+	}
+}
+
+// place has monitors chosen anew.
+func (r *Runner) place() {
+	changed, err := r.placer.place(r.world, time.Now())
+	if err != nil {
+		r.log.Error("cannot place taps", "error", err)
+		return
+	}
+	for id := range changed {
+		r.due[id] = true
+	}
+	for _, m := range r.placer.placed.Moves {
+		if m.Cause != placement.New {
+			r.log.Info("a part of a flow moves to another monitor", "move", m.String())
+		}
+	}
 }
 
 // withdraw takes away the taps of a policy that is no more.
@@ -310,7 +362,7 @@ func (r *Runner) rehearse(id string, p *flowtap.Policy) Rehearsal {
 		return out
 	}
 	c := newCompiled(id, *p, r.limits)
-	d := decide(r.world, c, 0)
+	d := decide(r.world, c, 0, r.suppose(c))
 	ds := d.faults
 	if c.program != nil {
 		ds = append(slices.Clone(c.text), ds...)
@@ -329,4 +381,16 @@ func (r *Runner) rehearse(id string, p *flowtap.Policy) Rehearsal {
 		out.Delete[id] = r.world.Taps[id].Spec
 	}
 	return out
+}
+
+// suppose gives where everything would be if a policy was there.
+func (r *Runner) suppose(c *compiled) *placer {
+	p := *r.placer
+	p.wants = maps.Clone(p.wants)
+	if wanted, faults := c.wanted(r.world); !faults.Errors() && p.put(r.world, c, wanted, time.Now()) {
+		if _, err := p.place(r.world, time.Now()); err != nil {
+			return r.placer
+		}
+	}
+	return &p
 }

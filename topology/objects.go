@@ -51,6 +51,8 @@ type NodeStatus struct {
 	DriftRepaired uint64 `json:"drift_repaired"`
 	// LastDrift is what was found last; nil: nothing ever was.
 	LastDrift *Drift `json:"last_drift,omitempty"`
+	// Load is how busy it is; nil: nobody has measured it.
+	Load *NodeLoad `json:"load,omitempty"`
 }
 
 // Drift is what somebody did to a node's flows, groups or meters of ours.
@@ -145,4 +147,7 @@ type PortStatus struct {
 	// LearnedMACs and LearnedIPs were seen from a port that declares none, oldest first.
 	LearnedMACs []MAC        `json:"learned_macs,omitempty"`
 	LearnedIPs  []netip.Addr `json:"learned_ips,omitempty"`
+	// Load is what it sends and receives; nil: nobody has measured it. Monitor is what a monitor says of itself.
+	Load    *PortLoad    `json:"load,omitempty"`
+	Monitor *MonitorLoad `json:"monitor,omitempty"`
 }

@@ -80,7 +80,7 @@ func (a *app) root() *cobra.Command {
 	f.StringVarP(&a.output, "output", "o", "table", "table, json or yaml")
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp)) // fails for unknown flags only
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{Err: err} })
-	root.AddCommand(a.getCommand(), a.createCommand(), a.applyCommand(), a.deleteCommand(), a.waitCommand(), a.watchCommand(), a.traceCommand(), a.pkiCommand())
+	root.AddCommand(a.getCommand(), a.createCommand(), a.applyCommand(), a.deleteCommand(), a.waitCommand(), a.watchCommand(), a.traceCommand(), a.pkiCommand(), a.agentCommand())
 	return root
 }
 

@@ -17,11 +17,14 @@ import (
 	"github.com/flowtap/flowtap/flowtap"
 	"github.com/flowtap/flowtap/flowtap/trace"
 	"github.com/flowtap/flowtap/gate"
+	"github.com/flowtap/flowtap/load"
 	"github.com/flowtap/flowtap/northbound"
+	"github.com/flowtap/flowtap/openflow"
 	"github.com/flowtap/flowtap/openflow/ofconn"
 	"github.com/flowtap/flowtap/policy"
 	"github.com/flowtap/flowtap/replica"
 	"github.com/flowtap/flowtap/store"
+	"github.com/flowtap/flowtap/topology"
 )
 
 // cluster is this process among its like: a replica always, and a controller while it leads.
@@ -39,6 +42,7 @@ type cluster struct {
 type term struct {
 	ctl      *controller.Controller
 	policies *policy.Runner
+	board    *load.Board
 	ctx      context.Context
 }
 
@@ -72,12 +76,19 @@ func (o *options) replicaName(forSwitches net.Listener) string {
 // lead serves switches until ctx, or the term, ends.
 func (c *cluster) lead(ctx context.Context, t *replica.Term) error {
 	ctx = store.Fenced(ctx, store.Fence{Key: replica.LeaderKey, Revision: t.Epoch, Lost: t.End})
+	board := load.New(c.store, c.log)
 	ctl := controller.New(controller.Deps{Config: c.config, Store: c.store, Listener: t.Switches, Logger: c.log, Metrics: c.metrics,
-		Elsewhere: t.Elsewhere, Place: c.Place})
+		Elsewhere: t.Elsewhere, Place: c.Place, Counted: func(node string, at time.Time, ports map[string]openflow.PortStats) {
+			counts := make(map[string]load.Count, len(ports))
+			for name, p := range ports {
+				counts[name] = load.Count{Received: p.RxBytes, Sent: p.TxBytes}
+			}
+			board.Counted(node, at, counts)
+		}})
 	policies := policy.New(c.store, c.log)
-	c.now.Store(&term{ctl, policies, ctx})
+	c.now.Store(&term{ctl, policies, board, ctx})
 	defer c.now.Store(nil)
-	return together(ctx, ctl.Run, policies.Run, func(ctx context.Context) error {
+	return together(ctx, ctl.Run, policies.Run, board.Run, func(ctx context.Context) error {
 		for ctx.Err() == nil {
 			changed := c.Changed()
 			ctl.Placed(ctx)
@@ -191,4 +202,30 @@ func (c *cluster) replicas() []northbound.Replica {
 		out = append(out, northbound.Replica(i))
 	}
 	return out
+}
+
+// loads takes reports where this replica leads.
+type loads struct{ c *cluster }
+
+func (l loads) board() (*load.Board, error) {
+	if t := l.c.now.Load(); t != nil {
+		return t.board, nil
+	}
+	return nil, replica.ErrNoLeader
+}
+
+func (l loads) Node(ctx context.Context, id string, r topology.NodeReport) error {
+	b, err := l.board()
+	if err != nil {
+		return err
+	}
+	return b.Node(ctx, id, r)
+}
+
+func (l loads) Heartbeat(ctx context.Context, id string, h topology.Heartbeat) error {
+	b, err := l.board()
+	if err != nil {
+		return err
+	}
+	return b.Heartbeat(ctx, id, h)
 }

@@ -63,7 +63,7 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 	c := newCluster(o, st, certs, forSwitches, forPeers, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { api.ServeHTTP(w, r) }), log, registry)
 	api, err = northbound.New(northbound.Deps{
 		Store: st, Logger: log, Registry: registry, Ready: c.ready, TLS: certs.forUsers(),
-		Planner: planner{c}, Settled: c.settled, ReadCounters: c.readCounters, Trace: c.trace, Unregistered: c.unregistered,
+		Planner: planner{c}, Settled: c.settled, ReadCounters: c.readCounters, Trace: c.trace, Loads: loads{c}, Unregistered: c.unregistered,
 		Leader: c.leader, Replicas: c.replicas, Rehearse: c.rehearse,
 		Insecure: o.insecure, AuditRetention: o.auditRetention, AuditMax: o.auditMax, Forwarded: replica.Forwarded,
 	})

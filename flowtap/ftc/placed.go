@@ -11,11 +11,10 @@ import (
 	"github.com/flowtap/flowtap/topology"
 )
 
-// Want gives a contract to the placement; inside translates what the policy calls ports into ids. It is for
+// Want gives a contract to the placement; inside translates what the policy calls monitors into ids. It is for
 // contracts that have a Strategy.
 func (w Wanted) Want(inside func(ref string) string) placement.Want {
 	out := placement.Want{ID: w.ID, Tap: w.Tap, Strategy: w.Strategy}
-	out.Tap.Src = inside(w.Tap.Src)
 	out.Monitors = w.Candidates()
 	for i, m := range out.Monitors {
 		out.Monitors[i] = inside(m)

@@ -29,7 +29,7 @@ execute[flowtap:tap(p, "waf1", "udp", "redirect")] :- port(p)`
 		}
 		assert.Empty(t, w.Tap.Dst)
 		assert.Equal(t, placement.Want{ID: w.ID, Tap: w.Tap, Strategy: placement.Hybrid, Monitors: []string{"IDS1", "IDS2"}},
-			unsrc(w.Want(strings.ToUpper), w))
+			w.Want(strings.ToUpper))
 		named := compiled(t, "shop", `execute[flowtap:tap("web", "ids1", "tcp", "forward")]`, `{}`)
 		assert.Equal(t, named[0].ID, w.ID, "the same contract whoever has it")
 	}
@@ -45,11 +45,6 @@ execute[flowtap:tap(p, "waf1", "udp", "redirect")] :- port(p)`
 			assert.Nil(t, w.Want(strings.ToUpper).Monitors, "the provider's may")
 		}
 	}
-}
-
-func unsrc(p placement.Want, w Wanted) placement.Want {
-	p.Tap.Src = w.Tap.Src
-	return p
 }
 
 // Monitors that come and go change the taps that are placed, and no others.

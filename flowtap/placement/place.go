@@ -126,7 +126,7 @@ func leastCapacity(monitors []Monitor, c Config) float64 {
 }
 
 // Rates gives what is measured of the slices of each want: bytes counts, by contract, what was seen a second since the
-// sample before; contracts of which nothing is known are left out of it. Slices that share a contract have equal parts
+// sample before, and is asked for each contract; contracts of which nothing is known are left out of it. Slices that share a contract have equal parts
 // of it.
 func Rates(wants []Want, s State, bytes func(flowtap.Tap) (float64, bool)) (out []FlowSample) {
 	for _, w := range wants {
@@ -139,16 +139,19 @@ func Rates(wants []Want, s State, bytes func(flowtap.Tap) (float64, bool)) (out 
 		if err != nil {
 			continue // it cannot be split, and was not placed so
 		}
+		known := true
 		for _, c := range all {
 			v, ok := bytes(c.tap)
-			if !ok { // one part that is not known makes the flow unknown
-				f.Rates = nil
-				break
+			if known = known && ok; !ok {
+				continue
 			}
 			of := c.slices(monitors)
 			for _, i := range of {
 				f.Rates[i] += v / float64(len(of))
 			}
+		}
+		if !known { // one part that is not known makes the flow unknown
+			f.Rates = nil
 		}
 		out = append(out, f)
 	}
@@ -160,6 +163,36 @@ func (c contract) slices(monitors []string) (out []int) {
 	for i, m := range monitors {
 		if c.whole && m == monitors[0] || !c.whole && i&(1<<c.of.bits-1) == c.of.value {
 			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// Rates gives the node of a flow's target and the rates of its slices, as far as they are known.
+func (l Loads) Rates(flow string) (node string, rates []float64) {
+	f := l.flows[flow]
+	return f.Node, f.Rates
+}
+
+// With gives the loads with what is known of nodes and monitors, all of them; those of flows are as they were.
+func (l Loads) With(nodes []Node, monitors []Monitor) Loads {
+	out := Loads{at: l.at, flows: l.flows, nodes: make(map[string]Node, len(nodes)), monitors: make(map[string]Monitor, len(monitors))}
+	for _, n := range nodes {
+		out.nodes[n.ID] = n
+	}
+	for _, m := range monitors {
+		out.monitors[m.ID] = m
+	}
+	return out
+}
+
+// Without gives the loads without flows that are not wanted any more.
+func (l Loads) Without(gone func(id string) bool) Loads {
+	out := l
+	out.flows = make(map[string]Flow, len(l.flows))
+	for id, f := range l.flows {
+		if !gone(id) {
+			out.flows[id] = f
 		}
 	}
 	return out

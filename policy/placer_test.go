@@ -1,0 +1,203 @@
+package policy
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/flowtap/flowtap/access"
+	"github.com/flowtap/flowtap/flowtap"
+	"github.com/flowtap/flowtap/flowtap/ftc/eval"
+	"github.com/flowtap/flowtap/store"
+	"github.com/flowtap/flowtap/topology"
+)
+
+// at says where a port is.
+func (l *lab) at(id, node string) {
+	l.t.Helper()
+	st := topology.PortStatus{State: topology.PortActive, Node: node}
+	if node == "" {
+		st.State = topology.PortDown
+	}
+	require.NoError(l.t, l.store.Ports().PutStatus(l.ctx(), id, st))
+}
+
+// A tap that names no monitor gets one: at home, else elsewhere, and there is no tap and a warning where nobody can watch.
+func TestTapsArePlaced(t *testing.T) {
+	l := newLab(t)
+	l.vm("web", "tier", "public")
+	l.monitor("ids1")
+	l.monitor("ids2")
+	l.at("web", "n1")
+	st := l.policy("shop", `placement hybrid
+execute[flowtap:tap(p, match="tcp", action="forward", direction="in")] :- flowtap:labels(p, "tier", "public")`)
+	assert.Equal(t, flowtap.PolicyActive, st.State)
+	l.at("ids2", "n2")
+	l.eventually("shop web>ids2 nw_proto=TCP")
+	l.at("ids1", "n1")
+	l.vm("db")
+	l.at("db", "n1")
+	l.vm("db", "tier", "public")
+	l.eventually("shop web>ids2 nw_proto=TCP", "shop db>ids1 nw_proto=TCP") // what has moved stays for a while
+	l.at("ids2", "")
+	l.eventually("shop web>ids1 nw_proto=TCP", "shop db>ids1 nw_proto=TCP")
+	st = l.policy("shop", `placement hybrid from watchers
+watchers("ids9")
+execute[flowtap:tap(p, match="tcp", action="forward", direction="in")] :- flowtap:labels(p, "tier", "public")`)
+	assert.Equal(t, flowtap.PolicyActive, st.State)
+	require.NotEmpty(t, st.Diagnostics)
+	assert.Contains(t, st.Diagnostics[0].Message, "nobody watches port")
+	l.eventually()
+}
+
+// Who leads next leaves taps where they are, though it would have placed them elsewhere.
+func TestPlacedTapsSurviveTheLeader(t *testing.T) {
+	l := newLab(t)
+	l.vm("web", "tier", "public")
+	l.monitor("ids1")
+	l.monitor("ids2")
+	l.at("web", "n1")
+	l.at("ids2", "n2")
+	l.policy("shop", `placement hybrid
+execute[flowtap:tap("web", match="tcp", action="forward")]`)
+	l.eventually("shop web>ids2 nw_proto=TCP")
+	l.stop()
+	l.at("ids1", "n1")
+	l.start()
+	l.vm("db")
+	l.at("db", "n1")
+	l.policy("more", `placement hybrid
+execute[flowtap:tap("db", match="udp", action="forward")]`) // was decided, so the first was, too
+	l.eventually("shop web>ids2 nw_proto=TCP", "more db>ids1 nw_proto=UDP")
+}
+
+// A rehearsal says where the taps would be, and moves nothing.
+func TestPlacementIsRehearsed(t *testing.T) {
+	l := newLab(t)
+	l.vm("web")
+	l.monitor("ids1")
+	l.at("ids1", "n1")
+	l.policy("shop", "q(1)") // was decided, so the ports are known
+	require.Eventually(t, func() bool {
+		out, err := l.run.Rehearse(l.ctx(), "more", &flowtap.Policy{Source: `placement hybrid
+execute[flowtap:tap("web", match="tcp", action="forward")]`})
+		require.NoError(t, err)
+		for _, tap := range out.Put {
+			assert.Equal(t, "ids1", tap.Dst)
+		}
+		return len(out.Put) == 1
+	}, patience, time.Millisecond)
+	assert.Empty(t, l.taps())
+}
+
+// A tenant's policy has the provider's monitors that are shared with it, and no others.
+func TestTenantsHaveSharedMonitors(t *testing.T) {
+	l := newLab(t)
+	_, _, err := l.store.Projects().Create(l.ctx(), "blue", access.Project{})
+	require.NoError(t, err)
+	l.network("blue:shop")
+	l.vm("blue:web")
+	l.monitor("private")
+	l.at("private", "n1")
+	l.at("blue:web", "n1")
+	source := `placement hybrid
+execute[flowtap:tap("web", match="tcp", action="forward")]`
+	l.policy("blue:p", source)
+	l.eventually()
+	l.monitor("ids", "blue")
+	l.at("ids", "n2")
+	l.eventually("blue:p blue:web>ids nw_proto=TCP")
+}
+
+// loaded is a world of two nodes with a monitor each, and eight taps of ports on n1.
+func loaded(cpu float64, now time.Time) (*World, *compiled) {
+	w := newWorld()
+	put := func(collection, id string, o any) { w.apply(store.Event{Collection: collection, ID: id, Object: o}) }
+	for i, node := range []string{"n1", "n2"} {
+		put(store.CollectionNodes, node, &store.Node{Status: topology.NodeStatus{Load: &topology.NodeLoad{At: now, CPU: []float64{cpu, 0.3}[i]}}})
+		put(store.CollectionPorts, fmt.Sprint("ids", i+1), &store.Port{Spec: topology.Port{Kind: topology.KindMonitor},
+			Status: topology.PortStatus{State: topology.PortActive, Node: node, Monitor: &topology.MonitorLoad{At: now, CPU: 0.2, Share: 0.5, Received: 20000}}})
+	}
+	for i := range 8 {
+		put(store.CollectionPorts, fmt.Sprint("vm", i), &store.Port{Spec: topology.Port{Kind: topology.KindVM}, Status: topology.PortStatus{State: topology.PortActive, Node: "n1"}})
+	}
+	c := newCompiled("shop", flowtap.Policy{Provider: true, Source: `placement hybrid
+execute[flowtap:tap(p, match="tcp", action="forward")] :- flowtap:ports(id=p, kind="vm")`}, eval.Limits{})
+	return w, c
+}
+
+// When the CPU of a node is driven up, a part of what its monitor has goes to another's, as far as flows were measured; and a flow
+// is where one monitor has it throughout.
+func TestAHotNodeGivesTapsAway(t *testing.T) {
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	w, c := loaded(0.3, now)
+	p := newPlacer()
+	wanted, faults := c.wanted(w)
+	require.Empty(t, faults)
+	require.True(t, p.put(w, c, wanted, now))
+	require.False(t, p.put(w, c, wanted, now))
+	carryOut := func(bytes uint64) (at map[string]int) { // what decide and the store would do, and the switches count
+		parts, nobody := p.contracts(c, wanted)
+		require.Empty(t, nobody)
+		at = map[string]int{}
+		for _, one := range parts {
+			tap := one.Tap
+			tap.Policy = "shop"
+			at[tap.Dst]++
+			w.apply(store.Event{Collection: store.CollectionTaps, ID: one.ID, Object: &store.Tap{Meta: store.Meta{ID: one.ID}, Spec: tap, Status: flowtap.TapStatus{
+				Counters: flowtap.Counters{MatchedBytes: bytes}, Nodes: []flowtap.NodeCounters{{Node: "n1", ReadAt: now}}}}})
+		}
+		return at
+	}
+	_, err := p.place(w, now)
+	require.NoError(t, err)
+	assert.Equal(t, map[string]int{"ids1": 8}, carryOut(0))
+	for i := range 3 {
+		now = now.Add(2 * time.Second)
+		calm, _ := loaded(0.3, now)
+		w.Nodes, w.Ports = calm.Nodes, calm.Ports
+		changed, err := p.place(w, now)
+		require.NoError(t, err)
+		assert.Empty(t, changed)
+		assert.Equal(t, map[string]int{"ids1": 8}, carryOut(uint64(5000*(i+1))))
+	}
+	now = now.Add(2 * time.Second)
+	hot, _ := loaded(0.99, now)
+	w.Nodes, w.Ports = hot.Nodes, hot.Ports
+	changed, err := p.place(w, now)
+	require.NoError(t, err)
+	assert.Equal(t, map[string]bool{"shop": true}, changed)
+	at := carryOut(20000)
+	assert.Equal(t, 8, at["ids1"]+at["ids2"])
+	assert.NotZero(t, at["ids2"])
+	fresh := newPlacer() // another leader finds it as it is
+	require.True(t, fresh.put(w, c, wanted, now))
+	_, err = fresh.place(w, now)
+	require.NoError(t, err)
+	for id, flows := range p.placed.State.Flows {
+		assert.Equal(t, flows[0].Monitor, fresh.placed.State.Flows[id][0].Monitor)
+	}
+}
+
+func TestRatesOfCounters(t *testing.T) {
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	read := func(bytes uint64, at time.Time) flowtap.TapStatus {
+		return flowtap.TapStatus{Counters: flowtap.Counters{MatchedBytes: bytes}, Nodes: []flowtap.NodeCounters{{ReadAt: now.Add(-time.Hour)}, {ReadAt: at}}}
+	}
+	m := meter{}.next(read(1000, now), now)
+	assert.False(t, m.known)
+	m = m.next(read(3000, now.Add(4*time.Second)), now.Add(5*time.Second))
+	assert.True(t, m.known)
+	assert.Equal(t, 500.0, m.rate)
+	m = m.next(read(3000, now.Add(4*time.Second)), now.Add(8*time.Second))
+	assert.Equal(t, 500.0, m.rate, "nothing newer yet")
+	m = m.next(read(3000, now.Add(4*time.Second)), now.Add(15*time.Second))
+	assert.Zero(t, m.rate, "idle")
+	assert.False(t, m.next(read(10, now.Add(16*time.Second)), now.Add(16*time.Second)).known, "began anew")
+	never := meter{}.next(flowtap.TapStatus{}, now)
+	assert.False(t, never.known)
+	assert.True(t, never.next(flowtap.TapStatus{}, now.Add(11*time.Second)).known, "it counts nothing")
+}
