@@ -39,7 +39,8 @@ var mayImport = map[string][]string{
 	"fairlisten":       {},
 	"pki":              {},
 	"cmd/flowtapd":     {"fairlisten", "gate", "tlsfiles", "openflow", "openflow/flowset", "openflow/ofconn", "flowtap", "flowtap/trace", "controller", "load", "northbound", "policy", "replica", "store", "topology"},
-	"cmd/flowtapctl":   {"pki", "tlsfiles", "topology", "flowtap", "flowtap/trace", "northbound"},
+	"cmd/rest":         {"tlsfiles"},
+	"cmd/flowtapctl":   {"cmd/rest", "pki", "tlsfiles", "topology", "flowtap", "flowtap/trace", "northbound"},
 	// Black box: what the clients of a history know is HTTP.
 	"test/chaos/history": {},
 
@@ -48,7 +49,7 @@ var mayImport = map[string][]string{
 	"flowtap/ftc/program": {"flowtap/ftc/lang"},
 	"flowtap/ftc/eval":    {"flowtap/ftc/lang", "flowtap/ftc/program"},
 	"flowtap/ftc":         {"topology", "flowtap", "flowtap/placement", "flowtap/ftc/lang", "flowtap/ftc/program", "flowtap/ftc/eval"},
-	"cmd/ftc":             {"flowtap", "flowtap/placement", "flowtap/ftc", "flowtap/ftc/lang", "flowtap/ftc/program", "flowtap/ftc/eval"},
+	"cmd/ftc":             {"cmd/rest", "flowtap", "flowtap/placement", "flowtap/ftc", "flowtap/ftc/lang", "flowtap/ftc/program", "flowtap/ftc/eval"},
 }
 
 // testHelpers are packages that only tests import.

@@ -44,7 +44,7 @@ func (p *planner) planned(key string, plan store.Plan) (units []pipeline.Unit) {
 			t.plans++
 			continue // the first that speaks of it says what it was
 		}
-		h.taps[id] = &heldTap{plans: 1, now: plan[id]}
+		h.taps[id] = &heldTap{plans: 1} // what is stored by now is said next
 		have, was := p.world.Tap(id), plan[id]
 		if (have == nil) != (was == nil) || have != nil && have.Tap != was.Spec {
 			units = append(units, p.tap(id, was)...) // a controller that begins finds it changed

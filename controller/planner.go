@@ -117,6 +117,12 @@ func (p *planner) run(ctx context.Context) {
 func (p *planner) follow(b store.Batch) {
 	p.revision = b.Revision
 	if b.Reset {
+		p.held = newHeld()
+		for _, e := range b.Events {
+			if e.Collection == store.CollectionPlans {
+				p.mark(p.apply(e))
+			}
+		}
 		p.forgetMissing(b)
 	}
 	for _, e := range b.Events {
@@ -210,7 +216,6 @@ func (p *planner) forgetMissing(b store.Batch) {
 			}
 		}
 	}
-	gone(store.CollectionPlans, slices.Collect(maps.Keys(p.held.plans)))
 	gone(store.CollectionTaps, p.world.Taps())
 	gone(store.CollectionPools, p.world.Pools())
 	gone(store.CollectionPorts, p.world.Ports())

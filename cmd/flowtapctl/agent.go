@@ -77,7 +77,7 @@ func (a *app) keepReporting(ctx context.Context, c *client, node string, link fl
 			return err
 		}
 		r.Link = link
-		status, err := c.do(ctx, request{method: http.MethodPut, path: "/v1/nodes/" + url.PathEscape(node) + "/load", body: r}, nil)
+		status, err := c.Do(ctx, request{Method: http.MethodPut, Path: "/v1/nodes/" + url.PathEscape(node) + "/load", Body: r}, nil)
 		if ctx.Err() != nil {
 			return nil
 		}

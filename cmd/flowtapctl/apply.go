@@ -66,7 +66,7 @@ func (a *app) readFile(name string) ([]wanted, error) {
 		b, err = os.ReadFile(name) // #nosec G304 -- the file that the command line names
 	}
 	if err != nil {
-		return nil, &usageError{err}
+		return nil, &usageError{Err: err}
 	}
 	objs, err := readManifest(b)
 	if err != nil {
@@ -106,7 +106,7 @@ func applyOne(ctx context.Context, c *client, w wanted, wait time.Duration) (o o
 	was, err := c.get(ctx, w.col, w.id, q)
 	var p *problem
 	if errors.As(err, &p) && p.Status == http.StatusNotFound {
-		status, err := c.do(ctx, request{method: http.MethodPost, path: w.col.path(""), query: q, body: w.body, wait: wait}, &o)
+		status, err := c.Do(ctx, request{Method: http.MethodPost, Path: w.col.path(""), Query: q, Body: w.body, Wait: wait}, &o)
 		if status == http.StatusCreated {
 			what = "created"
 		}
@@ -115,7 +115,7 @@ func applyOne(ctx context.Context, c *client, w wanted, wait time.Duration) (o o
 	if err != nil {
 		return nil, "", err
 	}
-	_, err = c.do(ctx, request{method: http.MethodPut, path: w.col.path(w.id), query: q, body: w.body, wait: wait}, &o)
+	_, err = c.Do(ctx, request{Method: http.MethodPut, Path: w.col.path(w.id), Query: q, Body: w.body, Wait: wait}, &o)
 	if err == nil && o.revision() != was.revision() {
 		what = "changed"
 	}

@@ -12,6 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/flowtap/flowtap/cmd/rest"
 )
 
 func (a *app) createCommand() *cobra.Command {
@@ -72,7 +74,7 @@ func (a *app) createOne(col *collection) *cobra.Command {
 			if cmd.Flags().Changed(f.name) {
 				v, err := f.value(cmd.Flags())
 				if err != nil {
-					return &usageError{err}
+					return &usageError{Err: err}
 				}
 				body.set(f.field, v)
 			}
@@ -81,12 +83,12 @@ func (a *app) createOne(col *collection) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		r := request{method: http.MethodPost, path: col.path(""), body: body, wait: wait}
+		r := request{Method: http.MethodPost, Path: col.path(""), Body: body, Wait: wait}
 		if dry {
-			r.query = url.Values{"dry_run": {"true"}}
+			r.Query = url.Values{"dry_run": {"true"}}
 		}
 		var o object
-		status, err := c.do(cmd.Context(), r, &o)
+		status, err := c.Do(cmd.Context(), r, &o)
 		switch {
 		case err != nil:
 			return err
@@ -202,20 +204,7 @@ func (a *app) printPlan(o object) error {
 	if a.output != "table" {
 		return a.printValue(o)
 	}
-	var plan struct {
-		Switches []struct {
-			Node          string   `json:"node"`
-			FlowsAdded    []string `json:"flows_added"`
-			FlowsChanged  []string `json:"flows_changed"`
-			FlowsRemoved  []string `json:"flows_removed"`
-			GroupsAdded   []string `json:"groups_added"`
-			GroupsChanged []string `json:"groups_changed"`
-			GroupsRemoved []string `json:"groups_removed"`
-			MetersAdded   []string `json:"meters_added"`
-			MetersChanged []string `json:"meters_changed"`
-			MetersRemoved []string `json:"meters_removed"`
-		} `json:"switches"`
-	}
+	var plan rest.Plan
 	b, err := json.Marshal(o)
 	if err == nil {
 		err = json.Unmarshal(b, &plan)
@@ -223,26 +212,5 @@ func (a *app) printPlan(o object) error {
 	if err != nil {
 		return fmt.Errorf("the answer to the dry run: %w", err)
 	}
-	if len(plan.Switches) == 0 {
-		_, err := fmt.Fprintln(a.out, "no switch would change")
-		return err
-	}
-	for _, s := range plan.Switches {
-		fmt.Fprintf(a.out, "%s:\n", s.Node)
-		for _, part := range []struct {
-			mark, what string
-			lines      []string
-		}{
-			{"+", "meter", s.MetersAdded}, {"~", "meter", s.MetersChanged}, {"+", "group", s.GroupsAdded}, {"~", "group", s.GroupsChanged}, {"+", "flow", s.FlowsAdded},
-			{"~", "flow", s.FlowsChanged}, {"-", "flow", s.FlowsRemoved}, {"-", "group", s.GroupsRemoved},
-			{"-", "meter", s.MetersRemoved},
-		} {
-			for _, line := range part.lines {
-				if _, err := fmt.Fprintf(a.out, "  %s %s %s\n", part.mark, part.what, line); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	return nil
+	return plan.Print(a.out)
 }

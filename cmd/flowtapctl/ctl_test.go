@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/flowtap/flowtap/cmd/rest"
 	"github.com/flowtap/flowtap/flowtap"
 )
 
@@ -194,7 +195,7 @@ func TestWatchPrintsEvents(t *testing.T) {
 	r, w := io.Pipe()
 	done := make(chan int, 1)
 	go func() {
-		done <- run(ctx, []string{"watch", "taps"}, world{in: strings.NewReader(""), out: w, err: io.Discard, server: l.url})
+		done <- run(ctx, []string{"watch", "taps"}, world{in: strings.NewReader(""), out: w, err: io.Discard, env: rest.Environment{Server: l.url}})
 		w.Close()
 	}()
 	seen := make(chan string, 100)
@@ -247,7 +248,7 @@ func TestSplitYAML(t *testing.T) {
 }
 
 func TestTimeoutIsOfOneRequest(t *testing.T) {
-	c := &client{base: "http://127.0.0.1:1", timeout: time.Millisecond, http: http.DefaultClient}
+	c := &client{&rest.Client{Base: "http://127.0.0.1:1", Timeout: time.Millisecond, HTTP: http.DefaultClient}}
 	_, err := c.list(context.Background(), collections[0], nil)
 	require.Error(t, err)
 }

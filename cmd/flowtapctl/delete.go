@@ -33,12 +33,12 @@ func (a *app) deleteCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			r := request{method: http.MethodDelete, revision: revision, wait: wait}
+			r := request{Method: http.MethodDelete, Revision: revision, Wait: wait}
 			return a.each(cmd.Context(), objs, func(w wanted) error {
 				r := r
-				r.path, r.query = w.col.path(w.id), w.project()
+				r.Path, r.Query = w.col.path(w.id), w.project()
 				if dry {
-					r.query.Set("dry_run", "true")
+					r.Query.Set("dry_run", "true")
 				}
 				return a.deleteOne(cmd.Context(), c, w, r, lenient)
 			})
@@ -81,7 +81,7 @@ func (a *app) toDelete(file string, args []string) ([]wanted, error) {
 
 func (a *app) deleteOne(ctx context.Context, c *client, w wanted, r request, lenient bool) error {
 	var plan object
-	_, err := c.do(ctx, r, &plan)
+	_, err := c.Do(ctx, r, &plan)
 	var p *problem
 	switch {
 	case lenient && errors.As(err, &p) && p.Status == http.StatusNotFound:

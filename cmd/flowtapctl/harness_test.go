@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/flowtap/flowtap/cmd/rest"
 	"github.com/flowtap/flowtap/flowtap"
 	"github.com/flowtap/flowtap/flowtap/trace"
 	"github.com/flowtap/flowtap/northbound"
@@ -88,7 +89,7 @@ func (l *lab) ctl(line string, args ...string) output {
 
 func (l *lab) ctlWith(ctx context.Context, stdin string, args ...string) output {
 	var out, errs bytes.Buffer
-	code := run(ctx, args, world{in: strings.NewReader(stdin), out: &out, err: &errs, server: l.url})
+	code := run(ctx, args, world{in: strings.NewReader(stdin), out: &out, err: &errs, env: rest.Environment{Server: l.url}})
 	return output{code, out.String(), errs.String()}
 }
 

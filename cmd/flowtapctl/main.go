@@ -7,14 +7,15 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/flowtap/flowtap/cmd/rest"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], world{
 		in: os.Stdin, out: os.Stdout, err: os.Stderr,
-		server: os.Getenv("FLOWTAP_SERVER"), token: os.Getenv("FLOWTAP_TOKEN"),
-		ca: os.Getenv("FLOWTAP_CA"), cert: os.Getenv("FLOWTAP_CERT"), key: os.Getenv("FLOWTAP_KEY"),
+		env: rest.Variables(os.Getenv),
 	})
 	stop()
 	os.Exit(code)

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"sigs.k8s.io/yaml"
+
+	"github.com/flowtap/flowtap/cmd/rest"
 )
 
 // wanted is one object of a file.
@@ -33,7 +35,7 @@ func (w wanted) rank() int {
 // project is what the object says of whose it is, as a query.
 func (w wanted) project() url.Values {
 	q := url.Values{}
-	if p, ok := w.body["project"].(string); ok && ofProject(w.col.path("")) {
+	if p, ok := w.body["project"].(string); ok && rest.OfProject(w.col.path("")) {
 		q.Set("project", p)
 	}
 	return q

@@ -60,7 +60,7 @@ func (a *app) pkiInit() *cobra.Command {
 			}
 			authority, err := pki.New(name, now, until)
 			if err != nil {
-				return &usageError{err}
+				return &usageError{Err: err}
 			}
 			cert, key, err := authority.PEM()
 			if err != nil {
@@ -108,7 +108,7 @@ func (a *app) pkiIssue() *cobra.Command {
 			}
 			cert, key, err := authority.Issue(r)
 			if err != nil {
-				return &usageError{err}
+				return &usageError{Err: err}
 			}
 			return a.keep(dir, r.Name, cert, key, force)
 		},

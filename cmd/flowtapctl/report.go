@@ -30,7 +30,7 @@ func (a *app) report(err error) int {
 	fmt.Fprintf(a.err, "flowtapctl: %v\n", err)
 	switch {
 	case errors.As(err, &p):
-		for _, line := range p.advice() {
+		for _, line := range advice(p) {
 			fmt.Fprintf(a.err, "  %s\n", line)
 		}
 	case errors.As(err, &gone):
@@ -40,7 +40,7 @@ func (a *app) report(err error) int {
 }
 
 // advice is what the problem document says besides its detail, and what to do.
-func (p *problem) advice() (lines []string) {
+func advice(p *problem) (lines []string) {
 	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
 	if p.ConflictsWith != "" {
 		add("conflicts with: %s", p.ConflictsWith)

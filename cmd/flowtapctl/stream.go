@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/flowtap/flowtap/cmd/rest"
 )
 
 // event is one event of a watch. Its type is ADDED, MODIFIED, DELETED or SYNCED.
@@ -34,7 +36,7 @@ func (c *client) watch(ctx context.Context, col *collection, filter url.Values, 
 	for k, v := range filter {
 		q[k] = v
 	}
-	resp, err := c.send(ctx, request{method: http.MethodGet, path: col.path(""), query: q})
+	resp, err := c.Send(ctx, request{Method: http.MethodGet, Path: col.path(""), Query: q})
 	if err != nil {
 		return err
 	}
@@ -42,9 +44,9 @@ func (c *client) watch(ctx context.Context, col *collection, filter url.Values, 
 	if resp.StatusCode != http.StatusOK {
 		b, err := io.ReadAll(resp.Body)
 		if err != nil {
-			return fmt.Errorf("read the answer of %s: %w", c.base, err)
+			return fmt.Errorf("read the answer of %s: %w", c.Base, err)
 		}
-		return problemOf(resp, b)
+		return rest.ProblemOf(resp, b)
 	}
 	in := bufio.NewScanner(resp.Body)
 	in.Buffer(nil, maxEvent)
@@ -57,7 +59,7 @@ func (c *client) watch(ctx context.Context, col *collection, filter url.Values, 
 		dec := json.NewDecoder(strings.NewReader(data))
 		dec.UseNumber()
 		if err := dec.Decode(&e); err != nil {
-			return fmt.Errorf("an event of %s cannot be read: %w", c.base, err)
+			return fmt.Errorf("an event of %s cannot be read: %w", c.Base, err)
 		}
 		switch err := f(e); {
 		case errors.Is(err, errEnough):

@@ -34,7 +34,7 @@ func (a *app) traceCommand() *cobra.Command {
 				body["frame"] = args[1]
 			}
 			var raw json.RawMessage
-			if _, err := c.do(cmd.Context(), request{method: http.MethodPost, path: "/v1/trace", body: body}, &raw); err != nil {
+			if _, err := c.Do(cmd.Context(), request{Method: http.MethodPost, Path: "/v1/trace", Body: body}, &raw); err != nil {
 				return err
 			}
 			if a.output != "table" {
@@ -42,7 +42,7 @@ func (a *app) traceCommand() *cobra.Command {
 			}
 			var t trace.Trace
 			if err := json.Unmarshal(raw, &t); err != nil {
-				return fmt.Errorf("%s does not answer as FlowTap does: %w; is --server right?", c.base, err)
+				return fmt.Errorf("%s does not answer as FlowTap does: %w; is --server right?", c.Base, err)
 			}
 			_, err = fmt.Fprint(a.out, t.String())
 			return err

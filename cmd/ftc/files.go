@@ -28,8 +28,12 @@ func (in *inputs) schemaFlag(cmd *cobra.Command) {
 
 func (in *inputs) flags(cmd *cobra.Command) {
 	in.schemaFlag(cmd)
-	cmd.Flags().StringArrayVar(&in.policies, "policy", nil, "file of the policy; several are one policy")
+	in.policyFlag(cmd)
 	cmd.Flags().StringArrayVar(&in.facts, "facts", nil, `JSON with rows, {"table": [[value, ...], ...]}, or CSV, which is the table file:NAME`)
+}
+
+func (in *inputs) policyFlag(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar(&in.policies, "policy", nil, "file of the policy; several are one policy")
 }
 
 // read gives a file's content.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"flag"
 	"os"
@@ -32,7 +33,7 @@ func command(t *testing.T, files map[string]string, args ...string) (code int, o
 		}
 	}
 	var o, e bytes.Buffer
-	code = run(args, world{in: strings.NewReader(files["-"]), out: &o, err: &e})
+	code = run(context.Background(), args, world{in: strings.NewReader(files["-"]), out: &o, err: &e})
 	return code, o.String(), strings.ReplaceAll(e.String(), dir+"/", "")
 }
 
