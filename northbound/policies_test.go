@@ -3,8 +3,8 @@ package northbound
 import (
 	"context"
 	"encoding/json"
+	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -69,7 +69,7 @@ func TestWaitForAPolicy(t *testing.T) {
 	})
 	w.cloud()
 	ctx := context.Background()
-	var rev int64
+	var rev, gone atomic.Int64
 	go func() { // stands for the compiler
 		for b := range w.store.Follow(ctx) {
 			for _, e := range b.Events {
@@ -78,29 +78,28 @@ func TestWaitForAPolicy(t *testing.T) {
 					continue
 				}
 				tap := flowtap.Tap{Src: "db", Dst: "ids1", Direction: flowtap.In, Action: flowtap.Forward, Enabled: true, FailMode: flowtap.FailClosed, Policy: p.ID}
-				rev, _ = w.store.ChangeTaps(ctx, store.PolicyChange{Policy: p.ID, Revision: p.Revision, Put: map[string]flowtap.Tap{"shop-1": tap}})
+				at, _ := w.store.ChangeTaps(ctx, store.PolicyChange{Policy: p.ID, Revision: p.Revision, Put: map[string]flowtap.Tap{"shop-1": tap}})
+				rev.Store(at)
 				_ = w.store.Policies().PutStatus(ctx, p.ID, flowtap.PolicyStatus{State: flowtap.PolicyActive, Taps: 1, Revision: revisionText(p.Revision)})
 			}
 		}
 	}()
 	made := w.must(201, "POST", "/v1/policies?wait=20", `{"id":"shop","source":"a(1)"}`)
 	require.Equal(t, "active", made.str("status.state"))
-	require.GreaterOrEqual(t, <-reached, rev)
+	require.GreaterOrEqual(t, <-reached, rev.Load())
 
-	var gone int64
 	go func() {
 		for b := range w.store.Follow(ctx) {
 			for _, e := range b.Events {
 				if e.Collection == store.CollectionPolicies && e.Object == nil {
-					gone, _ = w.store.ChangeTaps(ctx, store.PolicyChange{Policy: "shop", Delete: []string{"shop-1"}})
+					at, _ := w.store.ChangeTaps(ctx, store.PolicyChange{Policy: "shop", Delete: []string{"shop-1"}})
+					gone.Store(at)
 				}
 			}
 		}
 	}()
-	began := time.Now()
 	w.must(204, "DELETE", "/v1/policies/shop?wait=20", "")
-	require.Less(t, time.Since(began), 20*time.Second)
-	require.GreaterOrEqual(t, <-reached, gone)
+	require.GreaterOrEqual(t, <-reached, gone.Load())
 	w.must(404, "GET", "/v1/taps/shop-1", "")
 }
 
