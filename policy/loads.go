@@ -14,12 +14,15 @@ const (
 	rateTau = 5 * time.Second
 	// countedWithin is how long after it was counted a status may say so: one that is older has counted nothing since.
 	countedWithin = 10 * time.Second
+	// countedOver is over which time counters make a rate at least: switches add theirs up twice a second.
+	countedOver = 2 * time.Second
 )
 
 // A meter makes a rate of a tap's counters.
 type meter struct {
 	bytes uint64
-	at    time.Time // when they were read; of a tap that has counted nothing, when it was first seen
+	at    time.Time // when they were read; while blank, when the tap was first seen
+	blank bool      // nothing was counted yet
 	rate  float64
 	known bool
 }
@@ -35,13 +38,13 @@ func (m meter) next(st flowtap.TapStatus, now time.Time) meter {
 	bytes := st.Counters.MatchedBytes
 	switch {
 	case m.at.IsZero() && at.IsZero():
-		return meter{at: now}
-	case m.at.IsZero():
+		return meter{at: now, blank: true}
+	case m.at.IsZero(), m.blank && !at.IsZero(), bytes < m.bytes:
 		return meter{bytes: bytes, at: at}
-	case bytes > m.bytes && at.After(m.at):
-		return meter{bytes, at, float64(bytes-m.bytes) / at.Sub(m.at).Seconds(), true}
-	case bytes < m.bytes:
-		return meter{bytes: bytes, at: at}
+	case bytes > m.bytes && at.Sub(m.at) >= countedOver:
+		return meter{bytes: bytes, at: at, rate: float64(bytes-m.bytes) / at.Sub(m.at).Seconds(), known: true}
+	case bytes > m.bytes:
+		return m // too early
 	case now.Sub(m.at) > countedWithin:
 		m.rate, m.known = 0, true
 	}

@@ -200,4 +200,9 @@ func TestRatesOfCounters(t *testing.T) {
 	never := meter{}.next(flowtap.TapStatus{}, now)
 	assert.False(t, never.known)
 	assert.True(t, never.next(flowtap.TapStatus{}, now.Add(11*time.Second)).known, "it counts nothing")
+	first := never.next(read(9000, now.Add(10*time.Millisecond)), now.Add(time.Second))
+	assert.False(t, first.known, "when that was counted nobody knows")
+	soon := first.next(read(9900, now.Add(20*time.Millisecond)), now.Add(time.Second))
+	assert.False(t, soon.known, "too early")
+	assert.Equal(t, 450.0, soon.next(read(9900+990, now.Add(4210*time.Millisecond)), now.Add(5*time.Second)).rate)
 }

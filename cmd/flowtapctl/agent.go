@@ -21,14 +21,14 @@ func (a *app) agentCommand() *cobra.Command {
 	var node, proc string
 	var interval time.Duration
 	var link, cpus float64
-	var namespace bool
+	var namespace int
 	cmd := &cobra.Command{
 		Use:   "node-agent --node NODE",
 		Short: "Report how busy this node is, again and again",
 		Long: "Report how busy this node is, again and again: the part of its CPUs and of its memory that is in use, from\n" +
 			"/proc/stat and /proc/meminfo.\n\n" +
-			"Nodes of a lab may be network namespaces of one machine. With --namespace CPU is what the processes of the agent's own\n" +
-			"network namespace ran, or waited for a processor, as a part of --cpus processors.",
+			"Nodes of a lab may be network namespaces of one machine. With --namespace-of CPU is what the processes of that\n" +
+			"process's network namespace ran, or waited for a processor, as a part of --cpus processors.",
 		Example: "  flowtapctl node-agent --node n1 --interval 1s --server https://flowtap:8080",
 		Args:    needArgs(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -37,8 +37,8 @@ func (a *app) agentCommand() *cobra.Command {
 				return usagef("which node is this? give --node")
 			case interval < 100*time.Millisecond:
 				return usagef("--interval must be 100ms at least, not %v", interval)
-			case cpus < 0 || link < 0:
-				return usagef("--cpus and --link cannot be negative")
+			case cpus < 0 || link < 0 || namespace < 0:
+				return usagef("--cpus, --link and --namespace-of cannot be negative")
 			}
 			c, err := a.client()
 			if err != nil {
@@ -52,8 +52,8 @@ func (a *app) agentCommand() *cobra.Command {
 	f.StringVar(&node, "node", "", "id of the node")
 	f.DurationVar(&interval, "interval", time.Second, "time between two reports")
 	f.Float64Var(&link, "link", 0, "bytes/s that the node's uplink carries each way; 0 is unknown")
-	f.BoolVar(&namespace, "namespace", false, "count the processes of this network namespace only")
-	f.Float64Var(&cpus, "cpus", 0, "with --namespace, processors that the node has; 0 is all of the machine's")
+	f.IntVar(&namespace, "namespace-of", 0, "count the processes in the network namespace of this `PID` only")
+	f.Float64Var(&cpus, "cpus", 0, "with --namespace-of, processors that the node has; 0 is all of the machine's")
 	f.StringVar(&proc, "proc", "/proc", "where the proc file system is")
 	return cmd
 }

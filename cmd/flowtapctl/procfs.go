@@ -13,7 +13,7 @@ import (
 // A meter reads how busy a node is from the proc file system, see proc(5).
 type meter struct {
 	proc      string
-	namespace bool
+	namespace int // of which process; 0 is all of the machine
 	cpus      float64
 
 	at          time.Time
@@ -30,7 +30,7 @@ func (m *meter) read(now time.Time) (r nodeReport, err error) {
 	if err != nil {
 		return r, err
 	}
-	if m.namespace {
+	if m.namespace != 0 {
 		cpus := m.cpus
 		if cpus == 0 {
 			cpus = processors
@@ -103,10 +103,10 @@ func (m *meter) stat() (busy, total, processors float64, err error) {
 	return busy, total, max(1, processors), nil
 }
 
-// processes gives the seconds that each thread of the agent's network namespace ran or waited for a processor. Waiting counts: on a
+// processes gives the seconds that each thread of the network namespace ran or waited for a processor. Waiting counts: on a
 // machine that several nodes share, a node that gets less than it asks for is not the less busy.
 func (m *meter) processes() (map[string]float64, error) {
-	own, err := os.Readlink(filepath.Join(m.proc, "self/ns/net"))
+	own, err := os.Readlink(filepath.Join(m.proc, strconv.Itoa(m.namespace), "ns/net"))
 	if err != nil {
 		return nil, err
 	}

@@ -50,10 +50,9 @@ func TestCPUAndMemoryOfAMachine(t *testing.T) {
 func TestCPUOfANamespace(t *testing.T) {
 	dir, now := t.TempDir(), time.Unix(1000, 0)
 	const stat = "cpu  100 0 100 700 100 0 0 0 0 0\ncpu0 1 1 1 1 1 1\ncpu1 1 1 1 1 1 1\n"
-	proc(t, dir, map[string]string{"meminfo": meminfo, "stat": stat, "self/ns/net": "net:[1]",
-		"7/ns/net": "net:[1]", "7/task/7/schedstat": "1000000000 0 3\n", "7/task/8/schedstat": "0 0 3\n",
+	proc(t, dir, map[string]string{"meminfo": meminfo, "stat": stat, "7/ns/net": "net:[1]", "7/task/7/schedstat": "1000000000 0 3\n", "7/task/8/schedstat": "0 0 3\n",
 		"9/ns/net": "net:[2]", "9/task/9/schedstat": "1000000000 0 3\n"})
-	m := &meter{proc: dir, namespace: true, cpus: 4}
+	m := &meter{proc: dir, namespace: 7, cpus: 4}
 	r, err := m.read(now)
 	require.NoError(t, err)
 	assert.Zero(t, r.CPU)

@@ -76,6 +76,8 @@ func TestNoSecretIsLogged(t *testing.T) {
 		_ = nc.Close()
 	}
 
+	// What is said of a connection may be said after it has ended.
+	require.Eventually(t, func() bool { return strings.Contains(d.text(), "handshake failed") }, time.Minute, 10*time.Millisecond)
 	d.stop()
 	text := d.text()
 	for _, some := range []string{"level=DEBUG", "login refused", "handshake failed", "flowtapd ends"} {

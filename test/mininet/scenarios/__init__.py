@@ -5,13 +5,13 @@ ports or taps, and may leave any of them behind.
 """
 
 NAMES = ["connectivity", "taps", "kinds", "monitors", "stale_megaflow", "megaflows", "migration", "moves", "silence", "restart", "drift", "bad_input", "fields", "inline",
-         "redirect", "options", "dhcp", "inline_tcp", "escape", "peers", "pools", "policies", "chaos"]
+         "redirect", "options", "dhcp", "inline_tcp", "escape", "peers", "pools", "policies", "placement", "chaos"]
 
 # Run only when named: whether the benchmarks run and count right, which takes all of a machine.
 WHEN_NAMED = ["bench"]
 
 # With labs side by side the long ones begin first.
-LONG = ["chaos.everything_fails", "drift.under_traffic", "fields.what_a_frame_says", "stale_megaflow.with_the_epoch", "dhcp.a_lease_through_a_redirect", "megaflows.with_and_without_taps_elsewhere",
+LONG = ["chaos.everything_fails", "placement.a_hot_node", "drift.under_traffic", "fields.what_a_frame_says", "stale_megaflow.with_the_epoch", "dhcp.a_lease_through_a_redirect", "megaflows.with_and_without_taps_elsewhere",
         "escape.nothing_escapes", "redirect.one_armed", "redirect.two_armed", "inline_tcp.a_stream_through_the_monitor"]
 
 # What differs from one tunnel type to another: copies, diverted frames and returned ones, between any two nodes.
