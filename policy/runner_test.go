@@ -2,6 +2,7 @@ package policy
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -147,4 +148,19 @@ func match(s string) flowtap.Match {
 		panic(err)
 	}
 	return m
+}
+
+// A tap that a policy wants is there again, whoever took it away: nobody can by the API, but a store can be restored.
+func TestATapThatIsTakenAwayComesBack(t *testing.T) {
+	l := newLab(t)
+	l.monitor("ids")
+	l.vm("web", "tier", "public")
+	l.policy("shop", public)
+	before, err := l.store.Taps().Get(l.ctx(), l.only())
+	require.NoError(t, err)
+	require.NoError(t, l.store.Taps().Delete(l.ctx(), before.ID, 0))
+	require.Eventually(t, func() bool {
+		o, err := l.store.Taps().Get(l.ctx(), before.ID)
+		return err == nil && o.Num != before.Num && o.Spec == before.Spec
+	}, patience, time.Millisecond)
 }

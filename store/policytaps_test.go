@@ -94,6 +94,7 @@ func TestChangesOfTapsAreWhole(t *testing.T) {
 }
 
 func TestChangesOfTapsAreRefused(t *testing.T) {
+	t.Parallel()
 	s := openStore(t, Config{DataDir: t.TempDir(), txnOps: 10})
 	shop(t, s)
 	create(t, s.Taps(), "mine", tapSpec("db", "ids1"))
@@ -135,7 +136,8 @@ func TestChangesOfTapsAreRefused(t *testing.T) {
 		require.Equal(t, before, s.storedTaps(t), name)
 	}
 	require.Equal(t, QuotaError{"default", CollectionTaps, 6, 2, 5}, *quota)
-	require.ErrorIs(t, s.changeAt(t, pol.Revision-1, map[string]flowtap.Tap{"p-1": policyTap("web", "ids1", "tcp")}), ErrChanged, "the policy is another by now")
+	_, err = s.ChangeTaps(testContext(t), PolicyChange{Policy: "p", Revision: pol.Revision - 1, Put: map[string]flowtap.Tap{"p-1": policyTap("web", "ids1", "tcp")}})
+	require.ErrorIs(t, err, ErrChanged, "the policy is another by now")
 	require.Equal(t, before, s.storedTaps(t))
 	require.NoError(t, s.changeAt(t, pol.Revision, with("p-0", policyTap("web", "ids1", "udp"))), "what is replaced needs no room")
 }
@@ -146,6 +148,7 @@ func (s *Store) changeAt(t testing.TB, policy int64, put map[string]flowtap.Tap)
 
 // Whatever a change is and wherever it ends, what was there before is there again, to the last counter, when it is undone.
 func TestAnInterruptedChangeIsUndone(t *testing.T) {
+	t.Parallel()
 	s := openStore(t, Config{DataDir: t.TempDir(), txnOps: 15})
 	shop(t, s)
 	ctx := testContext(t)
@@ -195,6 +198,7 @@ func TestAnInterruptedChangeIsUndone(t *testing.T) {
 
 // What cannot be again is left out, and what can be is not.
 func TestUndoWhereSomebodyTookThePlace(t *testing.T) {
+	t.Parallel()
 	s := openStore(t, Config{DataDir: t.TempDir(), txnOps: 5})
 	shop(t, s)
 	ctx := testContext(t)
@@ -211,7 +215,8 @@ func TestUndoWhereSomebodyTookThePlace(t *testing.T) {
 	_, _, err = s.Taps().Create(ctx, "mine", hand, WithoutOverlap())
 	require.NoError(t, err, "the place is free")
 
-	require.True(t, errors.Is(s.change(t, map[string]flowtap.Tap{"p-3": policyTap("db", "ids1", "")}), ErrChanged), "one change of a policy at a time")
+	_, err = s.ChangeTaps(ctx, PolicyChange{Policy: "p", Put: map[string]flowtap.Tap{"p-3": policyTap("db", "ids1", "")}})
+	require.ErrorIs(t, err, ErrChanged, "one change of a policy at a time")
 	require.NoError(t, s.UndoPlans(ctx))
 	require.Equal(t, []string{"mine", "p-2"}, slices.Sorted(maps.Keys(s.storedTaps(t))))
 	require.NoError(t, s.change(t, map[string]flowtap.Tap{"p-3": policyTap("db", "ids1", "")}))

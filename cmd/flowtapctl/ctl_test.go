@@ -243,6 +243,21 @@ func TestCompletion(t *testing.T) {
 	require.Equal(t, []string{":4"}, lines(o.out))
 }
 
+// A policy's text comes from a file, and what is wrong with it is said.
+func TestPolicies(t *testing.T) {
+	l := newLab(t)
+	file := filepath.Join(t.TempDir(), "shop.ftc")
+	require.NoError(t, os.WriteFile(file, []byte("p(1)\n"), 0o600))
+	require.Contains(t, l.ok("create policy shop --source-file", file), "policy/shop created, pending")
+	require.Equal(t, []string{"shop", "pending", "0", "true"}, strings.Fields(lines(l.ok("get policies"))[1]))
+	require.NoError(t, os.WriteFile(file, []byte("p(x)\n"), 0o600))
+	o := l.ctl("create policy other --source-file", file)
+	require.Equal(t, exitRefused, o.code)
+	require.Contains(t, o.err, "other:1:3: error: ")
+	require.Equal(t, exitUsage, l.ctl("create policy other --source-file", file+".nothing").code)
+	l.ok("delete policy shop")
+}
+
 func TestSplitYAML(t *testing.T) {
 	require.Equal(t, []string{"", "\na: 1\n", "b: '---x'\n", ""}, splitYAML("---\na: 1\n--- b: '---x'\n---"))
 }
