@@ -45,6 +45,9 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 	}
 	defer forPeers.Close()
 	st, err := openStore(ctx, store.Config{Endpoints: o.etcdEndpoints, DataDir: o.dataDir, Logger: log, TLS: certs.forEtcd()})
+	if err != nil && ctx.Err() != nil {
+		return nil // told to end while it waited
+	}
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import threading
 
 import ofdump
 from daemon import HTTP, OPENFLOW, free_port
@@ -146,7 +147,6 @@ def it_does_not_start(w, check):
         ("an HTTP port that is taken", flags(http_addr=busy.http), 1, busy.http.rsplit(":", 1)[1]),
         ("an OpenFlow port that is taken", [*flags(openflow_addr=lab.openflow_addr), "--insecure"], 1, "6653"),
         ("a data directory that is in use", flags(data_dir=busy.data), 1, busy.data),
-        ("an etcd that cannot be reached", [*flags(), "--etcd-endpoints=http://127.0.0.1:1"], 1, "127.0.0.1:1"),
         ("a flag that is none", ["--frobnicate"], 2, "frobnicate"),
         ("an address that is none", flags(http_addr="nonsense"), 2, "http-addr"),
         ("a log level that is none", [*flags(), "--log-level=loud"], 2, "log-level"),
@@ -162,6 +162,21 @@ def it_does_not_start(w, check):
         lines = [l for l in done.stderr.splitlines() if l.strip() and not re.match(r'time=|\{"', l)]
         check.that(f"flowtapd with {what}: code {code}, one line that names {word}",
                    done.returncode == code and len(lines) == 1 and word in lines[0], f"code {done.returncode}\n{done.stdout}{done.stderr}")
+
+
+    away = subprocess.Popen([w.flowtapd.binary, *flags(), "--etcd-endpoints=http://127.0.0.1:1"], stderr=subprocess.PIPE, text=True, cwd=lab.directory)
+    timer = threading.Timer(45, away.kill)  # bounds the reading
+    timer.start()
+    try:
+        line = next((l for l in away.stderr if "waiting for etcd" in l), "")
+        away.terminate()
+        rest = away.stderr.read()
+        check.that("flowtapd with an etcd that cannot be reached: waits, says where, and ends when told to",
+                   "127.0.0.1:1" in line and away.wait() == 0, f"code {away.returncode}\n{line}{rest}")
+    finally:
+        timer.cancel()
+        away.kill()
+        away.wait()
 
 
 def everything(w):
