@@ -21,7 +21,7 @@ func TestEveryInterleaving(t *testing.T) { inLayouts(t, everyInterleaving) }
 
 func everyInterleaving(t *testing.T) {
 	states, frames, most := 0, 0, 0
-	rapidly(t, cases(100), func(rt *rapid.T) {
+	rapidly(t, max(cases(100), 50), func(rt *rapid.T) { // of which -short makes a fifth; fewer are all dull
 		drawn(rt, func(d draws) *lab {
 			l := d.world()
 			f, err := newFleet(l.w)
