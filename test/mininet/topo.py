@@ -154,17 +154,23 @@ cat /var/run/openvswitch/ovsdb-server.pid /var/run/openvswitch/ovs-vswitchd.pid
     def address_script(self):
         """The tunnel address sits on br-phy's internal port, which goes when ovs-vswitchd goes.
 
-        Rarely, on a busy machine, Open vSwitch overlooks that it is there, and takes no tunnelled frames.
+        Rarely, on a busy machine, Open vSwitch overlooks that it is there, and takes no tunnelled frames:
+        then it is given again, and the script fails where that does not help either.
         """
-        return f"""for again in 1 2 3 4 5; do
-  ip addr replace {self.tunnel_ip}/24 dev br-phy
-  ip link set br-phy up
-  for wait in 1 2 3 4 5 6 7 8 9 10; do
-    ovs-appctl tnl/ports/show -v | grep -qF 'dst={self.tunnel_ip},' && break 2
-    sleep 0.1
+        return f"""address() {{
+  for again in 1 2 3 4 5 6 7 8 9 10; do
+    ip addr replace {self.tunnel_ip}/24 dev br-phy
+    ip link set br-phy up
+    for wait in 1 2 3 4 5 6 7 8 9 10; do
+      ovs-appctl tnl/ports/show -v | grep -qF 'dst={self.tunnel_ip},' && return
+      sleep 0.1
+    done
+    ip addr flush dev br-phy
   done
-  ip addr flush dev br-phy
-done"""
+  echo "Open vSwitch does not see the tunnel address {self.tunnel_ip} on br-phy" >&2
+  return 1
+}}
+address"""
 
     def controller_script(self, controller):
         if not controller:

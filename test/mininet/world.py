@@ -5,6 +5,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import frames
+import path
 from daemon import Flowtapd
 from traffic import Captures, Sender, send
 
@@ -162,7 +163,7 @@ class World:
             deadline = time.monotonic() + timeout
             while not at[b].wait_until(lambda f: f == probe, 0.0):
                 if time.monotonic() > deadline:
-                    raise NotReady(f"no frame from {a.name} on {a.node.name} reaches {b.name} on {b.node.name}")
+                    raise NotReady(f"no frame from {a.name} on {a.node.name} reaches {b.name} on {b.node.name}\n{path.between(self.lab, a, b, probe)}")
                 send(a, [probe])
                 at[b].wait_until(lambda f: f == probe, 0.1)
             at.settle(quiet=0.02)

@@ -1,5 +1,6 @@
 """Somebody else's hands: what is done to our flows, groups and meters is noticed, repaired and counted, and nobody else's are touched."""
 
+import contextlib
 import time
 
 import ofdump
@@ -7,7 +8,8 @@ from traffic import Captures
 from world import WAIT, NotReady, broadcast, exact, mixed, sending, udp
 
 OURS = "cookie=0xf10a000000000000/0xffff000000000000"
-FOREIGN = ["cookie=0xabc,table=0,priority=1000,in_port=77,actions=drop", "cookie=0x1,table=30,priority=7,udp,tp_dst=7,in_port=77,actions=drop",
+NOBODYS = 65100  # a port number that no VM of this story, or of another in this lab, will have
+FOREIGN = [f"cookie=0xabc,table=0,priority=1000,in_port={NOBODYS},actions=drop", f"cookie=0x1,table=30,priority=7,udp,tp_dst=7,in_port={NOBODYS},actions=drop",
            "cookie=0x2,table=200,priority=1,actions=drop"]
 
 
@@ -24,6 +26,11 @@ class Bench:
         for flow in FOREIGN:
             w.lab.ofctl("n1", "add-flow", flow)
         self.held = w.at_rest()
+
+    def close(self):
+        """Nobody else would take away what is not flowtapd's."""
+        for flow in FOREIGN:
+            self.w.lab.ofctl("n1", "del-flows", f"{flow.split(',')[0]}/-1")
 
     def status(self, node="n1"):
         return self.w.api.get("nodes", node)["status"]
@@ -81,43 +88,43 @@ def hands(w, web):
 
 def under_traffic(w, check):
     """Each is repaired while frames are on their way, and from then on every frame arrives and is copied exactly once."""
-    b = Bench(w)
-    windows = []
-    with Captures(b.web, b.far, b.ids) as at:
-        with sending(b.web, mixed(udp(b.web, b.far), broadcast(b.web)), rate=500) as out, sending(b.far, udp(b.far, b.web), rate=500) as into:
-            for title, hand in hands(w, b.web):
-                b.done(check, title, hand)
-                began = len(out.sent), len(into.sent)
-                out.wait_more(60)
-                into.wait_more(60)
-                windows.append((title, out.sent[began[0]:], into.sent[began[1]:]))
-            out.stop()
-            into.stop()
-        at.settle()
-        for title, sent, received in windows:
-            whole = set(sent + received)
-            check.same(f"{title}, then: far gets every frame", sent, [f for f in at[b.far].frames if f in whole])
-            check.same(f"{title}, then: web gets every frame", received, [f for f in at[b.web].frames if f in whole])
-            check.same(f"{title}, then: the monitor gets one copy of each", sent + received, [f for f in at[b.ids].frames if f in whole])
-    st = b.status()
-    check.equal("flows that are not ours are counted", len(FOREIGN), st["foreign_flows"])
-    left = ofdump.difference(b.held, w.lab.snapshot())
-    check.that("in the end the switches hold what they held, of ours and of others", not left, "\n".join(left))
-    check.equal("and nobody's drift but n1's is counted", [0, 0], [b.status(n)["drift_repaired"] for n in ("n2", "n3")])
+    with contextlib.closing(Bench(w)) as b:
+        windows = []
+        with Captures(b.web, b.far, b.ids) as at:
+            with sending(b.web, mixed(udp(b.web, b.far), broadcast(b.web)), rate=500) as out, sending(b.far, udp(b.far, b.web), rate=500) as into:
+                for title, hand in hands(w, b.web):
+                    b.done(check, title, hand)
+                    began = len(out.sent), len(into.sent)
+                    out.wait_more(60)
+                    into.wait_more(60)
+                    windows.append((title, out.sent[began[0]:], into.sent[began[1]:]))
+                out.stop()
+                into.stop()
+            at.settle()
+            for title, sent, received in windows:
+                whole = set(sent + received)
+                check.same(f"{title}, then: far gets every frame", sent, [f for f in at[b.far].frames if f in whole])
+                check.same(f"{title}, then: web gets every frame", received, [f for f in at[b.web].frames if f in whole])
+                check.same(f"{title}, then: the monitor gets one copy of each", sent + received, [f for f in at[b.ids].frames if f in whole])
+        st = b.status()
+        check.equal("flows that are not ours are counted", len(FOREIGN), st["foreign_flows"])
+        left = ofdump.difference(b.held, w.lab.snapshot())
+        check.that("in the end the switches hold what they held, of ours and of others", not left, "\n".join(left))
+        check.equal("and nobody's drift but n1's is counted", [0, 0], [b.status(n)["drift_repaired"] for n in ("n2", "n3")])
 
 
 def a_switch_begins_anew(w, check):
     """ovs-vswitchd restarted, and the bridge replaced by one with the same datapath id."""
-    b = Bench(w)
-    b.held["n1"] = [line for line in b.held["n1"] if line.startswith("0xf10a") or "_id=" in line or "meter=" in line]
-    for title, hand in (("ovs-vswitchd restarted", lambda: w.lab.restart_vswitchd("n1")), ("the bridge replaced", lambda: w.lab.replace_bridges("n1"))):
-        b.done(check, title, hand)
-        w.wait_connected()
-        for vm in (b.web, b.far, b.ids):
-            w.wait_port(vm)
-        w.wait_tap(b.tap, b.web, b.ids)
-        w.warm([b.web, b.far])
-        exact(check, title, b.web, b.far, b.ids)
+    with contextlib.closing(Bench(w)) as b:
+        b.held["n1"] = [line for line in b.held["n1"] if line.startswith("0xf10a") or "_id=" in line or "meter=" in line]
+        for title, hand in (("ovs-vswitchd restarted", lambda: w.lab.restart_vswitchd("n1")), ("the bridge replaced", lambda: w.lab.replace_bridges("n1"))):
+            b.done(check, title, hand)
+            w.wait_connected()
+            for vm in (b.web, b.far, b.ids):
+                w.wait_port(vm)
+            w.wait_tap(b.tap, b.web, b.ids)
+            w.warm([b.web, b.far])
+            exact(check, title, b.web, b.far, b.ids)
 
 
 STORIES = [under_traffic, a_switch_begins_anew]
