@@ -15,6 +15,9 @@ import (
 // MaxTaps is how many taps one policy may want.
 const MaxTaps = 100_000
 
+// usualLimits are those of each policy: one goroutine evaluates all of them, and keeps the rows of all.
+var usualLimits = eval.Limits{Taps: MaxTaps, Values: 20_000_000, Work: 100_000_000, Text: 256 << 20}
+
 // compiled is one policy's text, and what it wants of the facts that it was told.
 type compiled struct {
 	id      string // inside

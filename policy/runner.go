@@ -44,7 +44,7 @@ type state struct {
 
 // New makes a Runner.
 func New(st *store.Store, log *slog.Logger) *Runner {
-	return &Runner{store: st, log: log, limits: eval.Limits{Taps: MaxTaps}, inbox: make(chan func()),
+	return &Runner{store: st, log: log, limits: usualLimits, inbox: make(chan func()),
 		world: newWorld(), policies: map[string]*state{}, due: map[string]bool{}, placer: newPlacer()}
 }
 
