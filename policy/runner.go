@@ -241,8 +241,9 @@ func (r *Runner) carryOut(ctx context.Context, id string) error {
 			r.log.Info("a policy changed its taps", "policy", id, "put", len(d.change.Put), "deleted", len(d.change.Delete), "taps", d.wanted, "took", time.Since(began))
 		}
 	}
-	if d.faults.Errors() { // it is not where it was to be
-		r.placer.recover(r.world, id, time.Now())
+	if d.faults.Errors() && r.placer.recover(r.world, id, time.Now()) { // what it has goes on where it is
+		r.log.Warn("a part of a policy cannot be where it was to move", "policy", id, "reason", d.faults.String())
+		return r.carryOut(ctx, id)
 	}
 	return r.say(ctx, p, d)
 }
