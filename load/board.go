@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 
@@ -50,14 +51,15 @@ type node struct {
 }
 
 type port struct {
-	name     string // its interface
-	monitor  bool
-	counter  counter
-	said     topology.Heartbeat
-	cpu      placement.Figure
-	received placement.Figure
-	heard    counter // of bytes that the monitor says it received
-	due      due
+	name    string // its interface
+	node    string // where it is, and is counted
+	monitor bool
+	counter counter
+	said    topology.Heartbeat
+	cpu     placement.Figure
+	heard   counter // of bytes that the monitor says it received
+	learned placement.Learned
+	due     due
 }
 
 // due is when an object's status was written, and whether there is news.
@@ -116,14 +118,23 @@ func (b *Board) Heartbeat(_ context.Context, id string, h topology.Heartbeat) er
 	if p == nil || !p.monitor {
 		return ErrUnknown
 	}
+	if h.ReceivedBytes < p.heard.last.Received { // another program, of which the figures say nothing
+		p.heard, p.cpu = counter{}, placement.Figure{}
+	}
+	first := !p.heard.received.Known()
+	if p.heard.add(Count{Received: h.ReceivedBytes}, now) && first {
+		p.cpu = placement.Figure{} // from here on it is of the same time
+	}
 	p.cpu, p.said = p.cpu.Add(h.CPU, now, Tau), h
-	p.heard.add(Count{Received: h.ReceivedBytes}, now)
-	p.received = p.heard.received
+	if p.heard.received.Known() {
+		p.learned = p.learned.Add(p.cpu.Value, p.heard.received.Value)
+	}
 	p.due.news = true
 	return nil
 }
 
-// Counted takes what a node's switch says that its interfaces counted, by their names.
+// Counted takes what a node's switch says that its interfaces counted, by their names. Of a port that is on another node its
+// counters say nothing.
 func (b *Board) Counted(id string, at time.Time, counts map[string]Count) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -134,7 +145,7 @@ func (b *Board) Counted(id string, at time.Time, counts map[string]Count) {
 	for name, c := range counts {
 		if name == n.tunnel {
 			n.due.news = n.counter.add(c, at) || n.due.news
-		} else if p := b.ports[b.names[name]]; p != nil {
+		} else if p := b.ports[b.names[name]]; p != nil && p.node == id {
 			was := p.counter
 			if p.counter.add(c, at) && (differs(was.received, p.counter.received) || differs(was.sent, p.counter.sent)) {
 				p.due.news = true
@@ -149,24 +160,32 @@ func differs(was, now placement.Figure) bool {
 	return max(far, -far) > 1 && max(was.Value, now.Value) > idle
 }
 
-// load is what there is to say of a node.
-func (n *node) load() *topology.NodeLoad {
-	return &topology.NodeLoad{At: n.cpu.At.UTC(), CPU: round(n.cpu.Value), Memory: round(n.memory.Value),
-		LinkAt: n.counter.sent.At.UTC(), Sent: whole(n.counter.sent.Value), Received: whole(n.counter.received.Value), Link: n.link}
+// into writes what there is to say of a node. What was said before, to another board, stays until there is something newer.
+func (n *node) into(was *topology.NodeLoad) *topology.NodeLoad {
+	l := topology.NodeLoad{}
+	if was != nil {
+		l = *was
+	}
+	if n.cpu.Known() {
+		l.At, l.CPU, l.Memory, l.Link = n.cpu.At.UTC(), round(n.cpu.Value), round(n.memory.Value), n.link
+	}
+	if c := n.counter; c.sent.Known() {
+		l.LinkAt, l.Sent, l.Received = c.sent.At.UTC(), math.Round(c.sent.Value), math.Round(c.received.Value)
+	}
+	return &l
 }
 
-// loads is what there is to say of a port: what it sends is what its switch receives.
-func (p *port) loads() (l *topology.PortLoad, m *topology.MonitorLoad) {
+// into writes what there is to say of a port: what it sends is what its switch receives.
+func (p *port) into(st *topology.PortStatus) {
 	if c := p.counter; c.sent.Known() {
-		l = &topology.PortLoad{At: c.sent.At.UTC(), Sent: whole(c.received.Value), Received: whole(c.sent.Value)}
+		st.Load = &topology.PortLoad{At: c.sent.At.UTC(), Sent: math.Round(c.received.Value), Received: math.Round(c.sent.Value)}
 	}
-	if p.cpu.Known() {
-		m = &topology.MonitorLoad{At: p.cpu.At.UTC(), CPU: round(p.cpu.Value), Memory: p.said.Memory, Share: p.said.Share, Capacity: p.said.Capacity,
-			Received: whole(p.received.Value), ReceivedTotal: p.said.ReceivedFrames, DroppedTotal: p.said.DroppedFrames}
+	if p.heard.received.Known() || p.cpu.Known() && st.Monitor == nil {
+		st.Monitor = &topology.MonitorLoad{At: p.cpu.At.UTC(), CPU: round(p.cpu.Value), Memory: p.said.Memory, Share: p.said.Share, Capacity: p.said.Capacity,
+			Received: math.Round(p.heard.received.Value), Idle: round(p.learned.Idle), Bears: math.Round(p.learned.Bears),
+			ReceivedTotal: p.said.ReceivedFrames, DroppedTotal: p.said.DroppedFrames}
 	}
-	return l, m
 }
 
-// round keeps four digits behind the point, whole none.
-func round(v float64) float64 { return float64(int64(v*1e4+0.5)) / 1e4 }
-func whole(v float64) float64 { return float64(int64(v + 0.5)) }
+// round keeps four digits behind the point.
+func round(v float64) float64 { return math.Round(v*1e4) / 1e4 }

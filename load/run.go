@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/flowtap/flowtap/flowtap/placement"
 	"github.com/flowtap/flowtap/store"
 	"github.com/flowtap/flowtap/topology"
 )
@@ -65,6 +66,12 @@ func (b *Board) follow(batch store.Batch) {
 				b.forget(e.ID)
 			}
 			p.monitor, p.name = o.Spec.Kind == topology.KindMonitor, o.Spec.Interface
+			if p.node != o.Status.Node {
+				p.node, p.counter = o.Status.Node, counter{}
+			}
+			if m := o.Status.Monitor; m != nil && p.learned == (placement.Learned{}) {
+				p.learned = placement.Learned{Idle: m.Idle, Bears: m.Bears} // by whoever led before
+			}
 			b.ports[e.ID], b.names[p.name] = p, e.ID
 		case nil:
 			switch e.Collection {
@@ -88,29 +95,28 @@ func (b *Board) forget(id string) {
 // write tells the store what is new, of each object at most every Every.
 func (b *Board) write(ctx context.Context) {
 	now := b.clock()
-	nodes, ports := map[string]*topology.NodeLoad{}, map[string]func(*topology.PortStatus){}
+	nodes, ports := map[string]node{}, map[string]port{}
 	b.mu.Lock()
 	for id, n := range b.nodes {
 		if n.due.now(now) {
-			nodes[id] = n.load()
+			nodes[id] = *n
 		}
 	}
 	for id, p := range b.ports {
 		if p.due.now(now) {
-			l, m := p.loads()
-			ports[id] = func(st *topology.PortStatus) { st.Load, st.Monitor = l, m }
+			ports[id] = *p
 		}
 	}
 	b.mu.Unlock()
-	for id, l := range nodes {
+	for id, n := range nodes {
 		b.said("node", id, b.store.Nodes().UpdateStatus(ctx, id, func(st topology.NodeStatus) (topology.NodeStatus, bool) {
-			st.Load = l
+			st.Load = n.into(st.Load)
 			return st, st.State != "" // before that nobody has seen the node
 		}))
 	}
-	for id, f := range ports {
+	for id, p := range ports {
 		b.said("port", id, b.store.Ports().UpdateStatus(ctx, id, func(st topology.PortStatus) (topology.PortStatus, bool) {
-			f(&st)
+			p.into(&st)
 			return st, st.State != ""
 		}))
 	}

@@ -91,6 +91,6 @@ func portLoadSchema() doc {
 
 func monitorLoadSchema() doc {
 	rate := doc{"type": "number", "minimum": 0}
-	return closed(doc{"at": doc{"type": "string", "format": "date-time"}, "cpu": rate, "memory": rate, "share": rate, "capacity": rate, "received": rate,
+	return closed(doc{"at": doc{"type": "string", "format": "date-time"}, "cpu": rate, "memory": rate, "share": rate, "capacity": rate, "received": rate, "idle": rate, "bears": rate,
 		"received_frames": countSchema, "dropped_frames": countSchema}, "at", "cpu", "memory", "received", "received_frames", "dropped_frames")
 }

@@ -53,7 +53,7 @@ func TestReportsAreTaken(t *testing.T) {
 		{422, "/v1/ports/web/heartbeat", `{"cpu":0.5}`, "only monitors have heartbeats"},
 		{422, node, `{"cpu":1.5,"memory":0.25}`, "want 0 to 1"}, {422, node, `{"cpu":0.5}`, "is required"}, {422, node, `{"cpu":"x","memory":0}`, "want a number"},
 		{422, node, `{"cpu":0.5,"memory":0,"link":-1}`, "bytes a second"}, {422, monitor, `{"cpu":-0.5}`, "want 0 to 1"}, {422, monitor, `{"memory":0.5}`, "is required"},
-		{422, monitor, `{"cpu":0.5,"capacity":1e300}`, "bytes a second"}, {422, monitor, `{"cpu":0.5,"dropped_frames":-1}`, "want a whole number"},
+		{422, monitor, `{"cpu":0.5,"capacity":1e300}`, "bytes a second"}, {422, monitor, `{"cpu":0.5,"capacity":1e-320}`, "bytes a second"}, {422, monitor, `{"cpu":0.5,"dropped_frames":-1}`, "want a whole number"},
 		{400, node, `{"cpu":0.5,"memroy":0.25}`, "no field"}, {400, monitor, `{"cpu":0.5,"status":{}}`, "no field"},
 		{400, node, `{`, "JSON"}, {400, monitor, `[]`, "object"}, {400, node + "?wait=1", `{"cpu":0.5,"memory":0}`, "wait"},
 		{413, node, `{"cpu":` + strings.Repeat(" ", maxBody) + `0}`, "larger"}, {413, monitor, `{"cpu":` + strings.Repeat(" ", maxBody) + `0}`, "larger"},

@@ -1,7 +1,9 @@
 package policy
 
 import (
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/flowtap/flowtap/flowtap"
@@ -22,6 +24,9 @@ type placer struct {
 	placed placement.Placed
 	loads  placement.Loads
 	meters map[string]meter // by inside id of the tap
+	// others is what monitors and links carried besides what is placed, bytes a second, and moved when flows moved to or from them last.
+	others map[placement.Resource]float64
+	moved  map[placement.Resource]time.Time
 }
 
 func newPlacer() *placer {
@@ -70,8 +75,9 @@ func sameWant(a, b placement.Want) bool {
 		(a.Monitors == nil) == (b.Monitors == nil)
 }
 
-// recover takes for where the wants of a policy are what its taps say.
-func (p *placer) recover(w *World, policy string, now time.Time) {
+// recover takes for where the wants of a policy are what its taps say, and reports whether something else was decided of one that
+// has taps. Of others what was decided holds until they are placed anew.
+func (p *placer) recover(w *World, policy string, now time.Time) (undone bool) {
 	project := topology.ProjectOf(policy)
 	var stored []flowtap.Tap
 	for _, t := range w.byPolicy[policy] {
@@ -81,13 +87,20 @@ func (p *placer) recover(w *World, policy string, now time.Time) {
 	for id, held := range p.placed.State.Flows {
 		flows[id] = held
 	}
-	found := placement.Recover(p.wants[policy], stored, now).Flows
+	contracts := maps.Clone(p.placed.Contracts)
+	found := placement.Recover(p.wants[policy], stored, now)
 	for _, one := range p.wants[policy] {
-		if delete(flows, one.ID); found[one.ID] != nil {
-			flows[one.ID] = found[one.ID]
+		delete(flows, one.ID)
+		monitors := found.Monitors(one.ID)
+		if taps, err := placement.Contracts(one.Tap, monitors); err == nil { // none of what is nowhere
+			flows[one.ID] = found.Flows[one.ID]
+			if was := contracts[one.ID]; was != nil && !slices.Equal(was, taps) {
+				contracts[one.ID], undone = taps, true
+			}
 		}
 	}
-	p.placed.State.Flows = flows
+	p.placed.State.Flows, p.placed.Contracts = flows, contracts
+	return undone
 }
 
 // outside gives a stored tap as its policy would write it but for the monitor, which keeps its inside id.
@@ -110,6 +123,7 @@ func (p *placer) place(w *World, now time.Time) (changed map[string]bool, err er
 		p.placed = before
 		return nil, err
 	}
+	p.noteMoves(w, now)
 	changed = map[string]bool{}
 	for policy, wants := range p.wants {
 		for _, one := range wants {
@@ -125,41 +139,74 @@ func (p *placer) place(w *World, now time.Time) (changed map[string]bool, err er
 func (p *placer) all(w *World) (wants []placement.Want) {
 	for policy, some := range p.wants {
 		project := topology.ProjectOf(policy)
-		may := map[string]bool{}
-		for id := range w.Ports {
-			may[id] = mayLead(w, project, id)
-		}
+		may := candidates(w, project)
 		for _, one := range some {
 			if port := w.Ports[topology.Qualify(project, one.Tap.Src)]; port != nil {
 				one.Node = port.Status.Node
 			}
 			if one.Monitors != nil || project != topology.DefaultProject {
-				one.Monitors = candidates(w, one.Monitors, may)
+				one.Monitors = may(one)
 			}
+			one.Whole = crowded(w, policy, one)
 			wants = append(wants, one)
 		}
 	}
 	return wants
 }
 
-// candidates gives those of the monitors named, or of the provider's, that may be had.
-func candidates(w *World, named []string, may map[string]bool) []string {
-	out := []string{}
-	if named == nil {
-		for id := range w.Ports {
-			if may[id] && topology.ProjectOf(id) == topology.DefaultProject {
+// candidates gives those of the monitors that a project's wants name, or of the provider's, that may be had. Most wants have the same ones.
+func candidates(w *World, project string) func(placement.Want) []string {
+	known := map[string][]string{}
+	return func(one placement.Want) []string {
+		key := string(one.Tap.Action) + " of the provider's"
+		if one.Monitors != nil {
+			key = string(one.Tap.Action) + ":" + strings.Join(one.Monitors, ",")
+		}
+		out, ok := known[key]
+		if ok {
+			return out
+		}
+		out = []string{}
+		consider := func(id string) {
+			foreign := one.Tap.Action == flowtap.Redirect && topology.ProjectOf(id) != project
+			if mayLead(w, project, id) && (!foreign || w.Ports[id].Spec.Tag == topology.TagVLAN) {
 				out = append(out, id)
 			}
 		}
-		slices.Sort(out)
+		for _, id := range one.Monitors {
+			consider(id)
+		}
+		if one.Monitors == nil {
+			for id := range w.Ports {
+				if topology.ProjectOf(id) == topology.DefaultProject {
+					consider(id)
+				}
+			}
+			slices.Sort(out)
+		}
+		known[key] = out
 		return out
 	}
-	for _, id := range named {
-		if may[id] {
-			out = append(out, id)
+}
+
+// crowded reports whether contracts of others have frames of a want at the priorities above it, where its exceptions would be.
+func crowded(w *World, policy string, one placement.Want) bool {
+	project, tap := topology.ProjectOf(policy), one.Tap
+	tap.Src = topology.Qualify(project, tap.Src)
+	if in := tap.Match.InPort(); in != "" {
+		tap.Match = tap.Match.WithInPort(topology.Qualify(project, in))
+	}
+	for _, other := range w.bySrc[tap.Src] {
+		above := other.Spec.Priority - one.Tap.Priority
+		if other.Spec.Policy == policy || above < 1 || above >= placement.Levels {
+			continue
+		}
+		tap.Priority = other.Spec.Priority
+		if _, _, overlap := flowtap.Overlap(tap, other.Spec); overlap {
+			return true
 		}
 	}
-	return out
+	return false
 }
 
 // contracts gives a policy's contracts with the placed ones in place of what they follow from. Those that nobody can watch are

@@ -10,7 +10,9 @@ import (
 
 	"github.com/flowtap/flowtap/access"
 	"github.com/flowtap/flowtap/flowtap"
+	"github.com/flowtap/flowtap/flowtap/ftc"
 	"github.com/flowtap/flowtap/flowtap/ftc/eval"
+	"github.com/flowtap/flowtap/flowtap/placement"
 	"github.com/flowtap/flowtap/store"
 	"github.com/flowtap/flowtap/topology"
 )
@@ -117,7 +119,7 @@ func loaded(cpu float64, now time.Time) (*World, *compiled) {
 	w := newWorld()
 	put := func(collection, id string, o any) { w.apply(store.Event{Collection: collection, ID: id, Object: o}) }
 	for i, node := range []string{"n1", "n2"} {
-		put(store.CollectionNodes, node, &store.Node{Status: topology.NodeStatus{Load: &topology.NodeLoad{At: now, CPU: []float64{cpu, 0.3}[i]}}})
+		put(store.CollectionNodes, node, &store.Node{Status: topology.NodeStatus{State: topology.NodeConnected, Load: &topology.NodeLoad{At: now, CPU: []float64{cpu, 0.3}[i]}}})
 		put(store.CollectionPorts, fmt.Sprint("ids", i+1), &store.Port{Spec: topology.Port{Kind: topology.KindMonitor},
 			Status: topology.PortStatus{State: topology.PortActive, Node: node, Monitor: &topology.MonitorLoad{At: now, CPU: 0.2, Share: 0.5, Received: 20000}}})
 	}
@@ -127,6 +129,21 @@ func loaded(cpu float64, now time.Time) (*World, *compiled) {
 	c := newCompiled("shop", flowtap.Policy{Provider: true, Source: `placement hybrid
 execute[flowtap:tap(p, match="tcp", action="forward")] :- flowtap:ports(id=p, kind="vm")`}, eval.Limits{})
 	return w, c
+}
+
+// carryOut does what decide and the store would do, and the switches count; it gives how many taps each monitor has.
+func carryOut(t *testing.T, p *placer, w *World, c *compiled, wanted []ftc.Wanted, now time.Time, bytes uint64) (at map[string]int) {
+	parts, nobody := p.contracts(c, wanted)
+	require.Empty(t, nobody)
+	at = map[string]int{}
+	for _, one := range parts {
+		tap := one.Tap
+		tap.Policy = c.id
+		at[tap.Dst]++
+		w.apply(store.Event{Collection: store.CollectionTaps, ID: one.ID, Object: &store.Tap{Meta: store.Meta{ID: one.ID}, Spec: tap, Status: flowtap.TapStatus{
+			Counters: flowtap.Counters{MatchedBytes: bytes}, Nodes: []flowtap.NodeCounters{{Node: "n1", ReadAt: now}}}}})
+	}
+	return at
 }
 
 // When the CPU of a node is driven up, a part of what its monitor has goes to another's, as far as flows were measured; and a flow
@@ -139,19 +156,7 @@ func TestAHotNodeGivesTapsAway(t *testing.T) {
 	require.Empty(t, faults)
 	require.True(t, p.put(w, c, wanted, now))
 	require.False(t, p.put(w, c, wanted, now))
-	carryOut := func(bytes uint64) (at map[string]int) { // what decide and the store would do, and the switches count
-		parts, nobody := p.contracts(c, wanted)
-		require.Empty(t, nobody)
-		at = map[string]int{}
-		for _, one := range parts {
-			tap := one.Tap
-			tap.Policy = "shop"
-			at[tap.Dst]++
-			w.apply(store.Event{Collection: store.CollectionTaps, ID: one.ID, Object: &store.Tap{Meta: store.Meta{ID: one.ID}, Spec: tap, Status: flowtap.TapStatus{
-				Counters: flowtap.Counters{MatchedBytes: bytes}, Nodes: []flowtap.NodeCounters{{Node: "n1", ReadAt: now}}}}})
-		}
-		return at
-	}
+	carryOut := func(bytes uint64) map[string]int { return carryOut(t, p, w, c, wanted, now, bytes) }
 	_, err := p.place(w, now)
 	require.NoError(t, err)
 	assert.Equal(t, map[string]int{"ids1": 8}, carryOut(0))
@@ -182,27 +187,75 @@ func TestAHotNodeGivesTapsAway(t *testing.T) {
 	}
 }
 
-func TestRatesOfCounters(t *testing.T) {
-	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	read := func(bytes uint64, at time.Time) flowtap.TapStatus {
-		return flowtap.TapStatus{Counters: flowtap.Counters{MatchedBytes: bytes}, Nodes: []flowtap.NodeCounters{{ReadAt: now.Add(-time.Hour)}, {ReadAt: at}}}
+// A decision that cannot be carried out leaves nothing behind: flows are where their taps lead, by contract, too.
+func TestWhatCannotMoveStays(t *testing.T) {
+	w, c := loaded(0.3, t0)
+	p := newPlacer()
+	wanted, faults := c.wanted(w)
+	require.Empty(t, faults)
+	p.put(w, c, wanted, t0)
+	_, err := p.place(w, t0)
+	require.NoError(t, err)
+	assert.Equal(t, map[string]int{"ids1": 8}, carryOut(t, p, w, c, wanted, t0, 0))
+	assert.False(t, p.recover(w, "shop", t0))
+	w.Ports["ids1"].Status.State = topology.PortDown
+	changed, err := p.place(w, t0)
+	require.NoError(t, err)
+	require.Equal(t, map[string]bool{"shop": true}, changed)
+	assert.True(t, p.recover(w, "shop", t0), "the store took nothing of it")
+	w.Ports["ids1"].Status.State = topology.PortActive
+	for range 2 {
+		assert.Equal(t, map[string]int{"ids1": 8}, carryOut(t, p, w, c, wanted, t0, 0))
+		_, err = p.place(w, t0)
+		require.NoError(t, err)
 	}
-	m := meter{}.next(read(1000, now), now)
-	assert.False(t, m.known)
-	m = m.next(read(3000, now.Add(4*time.Second)), now.Add(5*time.Second))
-	assert.True(t, m.known)
-	assert.Equal(t, 500.0, m.rate)
-	m = m.next(read(3000, now.Add(4*time.Second)), now.Add(8*time.Second))
-	assert.Equal(t, 500.0, m.rate, "nothing newer yet")
-	m = m.next(read(3000, now.Add(4*time.Second)), now.Add(15*time.Second))
-	assert.Zero(t, m.rate, "idle")
-	assert.False(t, m.next(read(10, now.Add(16*time.Second)), now.Add(16*time.Second)).known, "began anew")
-	never := meter{}.next(flowtap.TapStatus{}, now)
-	assert.False(t, never.known)
-	assert.True(t, never.next(flowtap.TapStatus{}, now.Add(11*time.Second)).known, "it counts nothing")
-	first := never.next(read(9000, now.Add(10*time.Millisecond)), now.Add(time.Second))
-	assert.False(t, first.known, "when that was counted nobody knows")
-	soon := first.next(read(9900, now.Add(20*time.Millisecond)), now.Add(time.Second))
-	assert.False(t, soon.known, "too early")
-	assert.Equal(t, 450.0, soon.next(read(9900+990, now.Add(4210*time.Millisecond)), now.Add(5*time.Second)).rate)
+	assert.False(t, p.recover(w, "shop", t0))
+}
+
+// A tap of somebody else, at a priority that exceptions of a placed one would have, keeps that whole.
+func TestOthersInTheWayKeepATapWhole(t *testing.T) {
+	w, c := loaded(0.3, t0)
+	p := newPlacer()
+	wanted, faults := c.wanted(w)
+	require.Empty(t, faults)
+	p.put(w, c, wanted, t0)
+	for i, other := range []struct {
+		match, policy string
+		priority      int
+		whole         bool
+	}{
+		{"tcp,tp_dst=80", "", 101, true}, {"ip", "", 102, true}, {"ip", "more", 101, true}, {"ip", "shop", 101, false},
+		{"udp", "", 101, false}, {"ip", "", 103, false}, {"ip", "", 100, false}, {"ip", "", 99, false},
+	} {
+		m, err := flowtap.ParseMatch(other.match)
+		require.NoError(t, err)
+		w.apply(store.Event{Collection: store.CollectionTaps, ID: "other", Object: &store.Tap{Meta: store.Meta{ID: "other"},
+			Spec: flowtap.Tap{Src: "vm3", Match: m, Direction: flowtap.In, Priority: other.priority, Policy: other.policy}}})
+		for _, one := range p.all(w) {
+			assert.Equal(t, other.whole && one.Tap.Src == "vm3", one.Whole, "%d: %s", i, one.Tap.Src)
+		}
+	}
+}
+
+// A tenant's redirect does not go to a monitor that could not tell its frames from those of others.
+func TestRedirectsGoWhereTheyMay(t *testing.T) {
+	w := newWorld()
+	for id, p := range map[string]topology.Port{"plain": {}, "tagged": {Tag: topology.TagVLAN}, "private": {Tag: topology.TagVLAN}, "blue:own": {}} {
+		p.Kind = topology.KindMonitor
+		if id != "private" {
+			p.SharedWith = []string{"blue"}
+		}
+		w.Ports[id] = &store.Port{Spec: p}
+	}
+	may := candidates(w, "blue")
+	want := func(a flowtap.Action, named ...string) []string {
+		return may(placement.Want{Tap: flowtap.Tap{Action: a}, Monitors: named})
+	}
+	for range 2 { // also what is remembered
+		assert.Equal(t, []string{"plain", "tagged"}, want(flowtap.Forward))
+		assert.Equal(t, []string{"tagged"}, want(flowtap.Redirect))
+		assert.Equal(t, []string{"blue:own", "plain"}, want(flowtap.Forward, "blue:own", "plain", "private"))
+		assert.Equal(t, []string{"blue:own"}, want(flowtap.Redirect, "blue:own", "plain", "private", "gone"))
+		assert.Equal(t, []string{}, may(placement.Want{Monitors: []string{}}), "that names nobody")
+	}
 }

@@ -2,7 +2,6 @@ package topology
 
 import (
 	"fmt"
-	"math"
 	"time"
 )
 
@@ -82,6 +81,8 @@ type PortLoad struct {
 }
 
 // MonitorLoad is what a monitor last said of itself, CPU and received bytes a second smoothed over the same time.
+// Idle and Bears are what was learned from it: how much of its CPUs it uses while it receives next to nothing, and bytes a second for
+// which it would use all of them; zero is not known.
 type MonitorLoad struct {
 	At            time.Time `json:"at"`
 	CPU           float64   `json:"cpu"`
@@ -89,6 +90,8 @@ type MonitorLoad struct {
 	Share         float64   `json:"share,omitempty"`
 	Capacity      float64   `json:"capacity,omitempty"`
 	Received      float64   `json:"received"`
+	Idle          float64   `json:"idle,omitempty"`
+	Bears         float64   `json:"bears,omitempty"`
 	ReceivedTotal uint64    `json:"received_frames"`
 	DroppedTotal  uint64    `json:"dropped_frames"`
 }
@@ -119,8 +122,8 @@ func share(name string, v float64) error {
 }
 
 func amount(name string, v float64) error {
-	if !(v >= 0) || math.IsInf(v, 0) || v > 1e15 {
-		return &FieldError{name, fmt.Sprintf("%v: want bytes a second", v)}
+	if v != 0 && !(v >= 1 && v <= 1e15) {
+		return &FieldError{name, fmt.Sprintf("%v: want bytes a second, 1 to 1e15, or 0 for unknown", v)}
 	}
 	return nil
 }

@@ -22,7 +22,7 @@ func (a *app) applyCommand() *cobra.Command {
 		Use:   "apply -f FILE",
 		Short: "Make or change the objects of a file until they are as it says",
 		Long: "Make or change the objects of a file, YAML or JSON, in the order in which they depend on each other.\n" +
-			"Each object has a kind (node, network, port or one of vm, gateway, monitor, pool, tap) and an id.\n" +
+			"Each object has a kind (node, network, port or one of vm, gateway, monitor, pool, policy, tap) and an id.\n" +
 			"What the file leaves out has its default. Objects that the file does not name stay.",
 		Example: "  flowtapctl apply -f cloud.yaml\n  flowtapctl get taps -o yaml | flowtapctl apply -f -",
 		Args:    needArgs(0, 0, "no arguments, only -f FILE"),

@@ -76,7 +76,10 @@ func (c *client) get(ctx context.Context, col *collection, id string, q url.Valu
 // list reads all pages.
 func (c *client) list(ctx context.Context, col *collection, filter url.Values) ([]object, error) {
 	var all []object
-	q := url.Values{"limit": {"1000"}}
+	q := url.Values{}
+	if !col.whole {
+		q.Set("limit", "1000")
+	}
 	for k, v := range filter {
 		q[k] = v
 	}

@@ -13,6 +13,7 @@ type collection struct {
 	columns        []column
 	flags          []flag
 	readOnly       bool
+	whole          bool // is listed as a whole: the route takes no limit
 }
 
 // column is one column of a table.
@@ -69,6 +70,11 @@ var collections = []*collection{
 		name: "audit", singular: "audit", readOnly: true,
 		columns: []column{{"TIME", "time"}, {"PRINCIPAL", "principal"}, {"FROM", "from"}, {"VERB", "verb"}, {"COLLECTION", "collection"},
 			{"PROJECT", "project"}, {"OBJECT", "object"}, {"REVISION", "revision"}},
+	},
+	{
+		name: "replicas", singular: "replica", readOnly: true, whole: true,
+		columns: []column{{"NAME", "name"}, {"LEADER", "leader"}, {"REACHED", "reached"}, {"SWITCHES", "switches"}, {"MASTERS", "masters"},
+			{"VERSION", "version"}, {"PEER", "peer_address"}, {"SINCE", "since"}},
 	},
 	{
 		name: "nodes", singular: "node",

@@ -153,7 +153,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 	for line, says := range map[string]string{
 		"frobnicate":                    `no command "frobnicate"`,
 		"get":                           "needs COLLECTION",
-		"get routers":                   "there are: projects, tokens, audit, nodes, networks, ports, pools, policies, taps",
+		"get routers":                   "there are: projects, tokens, audit, replicas, nodes, networks, ports, pools, policies, taps",
 		"get taps -o xml":               "table, json or yaml",
 		"get taps --filter colour":      "FIELD=VALUE",
 		"get taps --colour red":         "unknown flag",
@@ -233,7 +233,7 @@ func TestWatchPrintsEvents(t *testing.T) {
 func TestCompletion(t *testing.T) {
 	l := newLab(t)
 	require.Equal(t, exitOK, l.apply(cloud).code)
-	require.Equal(t, []string{"projects", "tokens", "audit", "nodes", "networks", "ports", "pools", "policies", "taps", ":4"}, lines(l.ok("__complete get", "")))
+	require.Equal(t, []string{"projects", "tokens", "audit", "replicas", "nodes", "networks", "ports", "pools", "policies", "taps", ":4"}, lines(l.ok("__complete get", "")))
 	require.Equal(t, []string{"t1", ":4"}, lines(l.ok("__complete delete tap", "")))
 	require.Equal(t, []string{":4"}, lines(l.ok("__complete delete tap t1", "")))
 	require.Equal(t, []string{"ids1", ":4"}, lines(l.ok("__complete create tap t9 --dst", "i")))
@@ -250,12 +250,21 @@ func TestPolicies(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, []byte("p(1)\n"), 0o600))
 	require.Contains(t, l.ok("create policy shop --source-file", file), "policy/shop created, pending")
 	require.Equal(t, []string{"shop", "pending", "0", "true"}, strings.Fields(lines(l.ok("get policies"))[1]))
-	require.NoError(t, os.WriteFile(file, []byte("p(x)\n"), 0o600))
+	require.NoError(t, os.WriteFile(file, []byte("p(x)\nq(_)\n"), 0o600))
 	o := l.ctl("create policy other --source-file", file)
 	require.Equal(t, exitRefused, o.code)
 	require.Contains(t, o.err, "other:1:3: error: ")
+	require.Contains(t, o.err, "other:2:3: error: ", "all that is wrong")
+	require.Equal(t, 1, strings.Count(o.err, "other:1:3"), "each once")
 	require.Equal(t, exitUsage, l.ctl("create policy other --source-file", file+".nothing").code)
 	l.ok("delete policy shop")
+}
+
+// What the server lists without pages is listed.
+func TestReplicas(t *testing.T) {
+	l := newLab(t)
+	require.Equal(t, []string{"NAME", "LEADER", "REACHED", "SWITCHES", "MASTERS", "VERSION", "PEER", "SINCE"}, strings.Fields(l.ok("get replicas")))
+	require.Equal(t, exitUsage, l.ctl("create replica f1").code)
 }
 
 func TestSplitYAML(t *testing.T) {

@@ -159,7 +159,7 @@ func byCollection(v map[string]any) ([]wanted, error) {
 	for name, list := range v {
 		col, err := findCollection(name)
 		if err != nil || col.name != name {
-			return nil, fmt.Errorf("an object needs its kind: node, network, port, pool or tap")
+			return nil, fmt.Errorf("an object needs its kind: node, network, port, pool, policy or tap")
 		}
 		got, err := objectsOf(list, col.singular)
 		if err != nil {
@@ -187,7 +187,7 @@ func objectOf(v map[string]any, own, outer string) (wanted, error) {
 	}
 	col, err := findCollection(kind)
 	if err != nil {
-		return wanted{}, fmt.Errorf("there is no kind %q: want project, node, network, port (or vm, gateway, monitor), pool or tap", own)
+		return wanted{}, fmt.Errorf("there is no kind %q: want project, node, network, port (or vm, gateway, monitor), pool, policy or tap", own)
 	}
 	id, _ := body["id"].(string)
 	if id == "" {

@@ -27,6 +27,13 @@ func (a *app) report(err error) int {
 		fmt.Fprintln(a.err, "flowtapctl: interrupted")
 		return exitRefused
 	}
+	if errors.As(err, &p) && len(p.Diagnostics) > 0 { // the first of them is what err says
+		for _, d := range p.Diagnostics {
+			fmt.Fprint(a.err, d.Text)
+		}
+		fmt.Fprintln(a.err, "flowtapctl: the policy is wrong; nothing was changed")
+		return exitRefused
+	}
 	fmt.Fprintf(a.err, "flowtapctl: %v\n", err)
 	switch {
 	case errors.As(err, &p):

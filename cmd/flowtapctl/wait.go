@@ -61,7 +61,7 @@ func (a *app) waitCommand() *cobra.Command {
 	cmd.Flags().StringVar(&state, "for", "", `the state, or "deleted"`)
 	cmd.Flags().DurationVar(&timeout, "timeout", 30*time.Second, "how long to wait at most")
 	_ = cmd.RegisterFlagCompletionFunc("for", cobra.FixedCompletions( // fails for unknown flags only
-		[]string{"active", "pending", "degraded", "disabled", "connected", "down", waitDeleted}, cobra.ShellCompDirectiveNoFileComp))
+		[]string{"active", "pending", "degraded", "disabled", "invalid", "connected", "down", waitDeleted}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 

@@ -187,7 +187,7 @@ func (w world) fmtCommand() *cobra.Command {
 						return err
 					}
 				}
-				if !write && !list {
+				if !list && (!write || path == "-") {
 					fmt.Fprint(w.out, strings.TrimSuffix(text, "\n"), "\n")
 				}
 			}

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -53,6 +54,7 @@ func (w world) read(path string) ([]byte, error) {
 
 // load is everything that was read.
 type load struct {
+	files   []*lang.File // of the policy
 	program *program.Program
 	facts   []eval.Change
 }
@@ -90,21 +92,26 @@ func (w world) load(in inputs, query string) (load, error) {
 	if query != "" {
 		q, ds := lang.ParseAtom(lang.NewFile("query", query))
 		if ds.Errors() {
-			return l, fmt.Errorf("the query is wrong\n%s", ds.Error())
+			fmt.Fprint(w.err, ds.String())
+			return l, errQuery
 		}
 		opts.Query = &q
 	}
-	var files []*lang.File
 	for _, path := range in.policies {
 		b, err := w.read(path)
 		if err != nil {
 			return l, err
 		}
-		files = append(files, lang.NewFile(path, string(b)))
+		l.files = append(l.files, lang.NewFile(path, string(b)))
 	}
-	p, ds := ftc.Load(files, opts)
+	p, ds := ftc.Load(l.files, opts)
 	fmt.Fprint(w.err, ds.String())
 	if p == nil {
+		if opts.Query != nil && !slices.ContainsFunc(ds, func(d lang.Diagnostic) bool {
+			return d.Severity == lang.Error && d.Span.File != opts.Query.Span.File
+		}) {
+			return l, errQuery
+		}
 		return l, errPolicy
 	}
 	for _, f := range l.facts {
@@ -125,6 +132,9 @@ func (w world) readFacts(path string, schemas program.Schemas) ([]eval.Change, e
 		return ftc.ReadFacts(b)
 	}
 	table := "file:" + strings.TrimSuffix(filepath.Base(path), ".csv")
+	if name, ds := lang.ParseAtom(lang.NewFile(path, table)); ds.Errors() || name.Atom.Table != table {
+		return nil, fmt.Errorf("no policy can name the table %s: call the file otherwise", table)
+	}
 	cols, facts, err := ftc.ReadCSV(table, b)
 	schemas[table] = cols
 	return facts, err

@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "write what the examples give to example
 
 const examples = "../../examples/"
 
-// command runs one command line, with files by name in a directory of their own.
+// command runs one command line, with files by name in a directory of their own; - is the standard input.
 func command(t *testing.T, files map[string]string, args ...string) (code int, out, errs string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -28,7 +28,7 @@ func command(t *testing.T, files map[string]string, args ...string) (code int, o
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
 	}
 	for i, a := range args {
-		if _, ok := files[a]; ok {
+		if _, ok := files[a]; ok && a != "-" {
 			args[i] = filepath.Join(dir, a)
 		}
 	}
@@ -103,9 +103,9 @@ func TestWarningsAreNoErrors(t *testing.T) {
 func TestEvalPrintsSortedJSON(t *testing.T) {
 	files := map[string]string{
 		"a.ftc":        "p(x, y) :- q(x), nova:servers(id=y), not file:skip(host=y)\n",
-		"facts.json":   `{"q": [[2], [1.0], [1], ["é<\""]], "nova:servers": [["b", 1], ["a", 2], ["c", 3]]}`,
+		"facts.json":   `{"q": [[2], [1.0], [1], ["é<\""]], "file:all": [["a"], ["b"], ["c"]], "nova:servers": [["b", 1], ["a", 2], ["c", 3]]}`,
 		"schemas.json": `{"nova:servers": ["id", "n"]}`,
-		"skip.csv":     "host\nc\n",
+		"skip.csv":     "\ufeffhost\nc\n",
 	}
 	code, out, errs := command(t, files, "eval", "--policy", "a.ftc", "--facts", "facts.json", "--facts", "skip.csv", "--schemas", "schemas.json", "--query", "p(x, y)")
 	require.Zero(t, code, errs)
@@ -126,6 +126,11 @@ func TestEvalPrintsSortedJSON(t *testing.T) {
 	code, out, _ = command(t, files, "eval", "--policy", "a.ftc", "--schemas", "schemas.json", "--facts", "skip.csv", "--query", "q(x)")
 	assert.Zero(t, code)
 	assert.Equal(t, "[]\n", out)
+
+	files["b.ftc"] = "r(y) :- file:all(y), not file:skip(host=y)\n"
+	code, out, errs = command(t, files, "eval", "--policy", "b.ftc", "--facts", "facts.json", "--facts", "skip.csv", "--query", "r(y)")
+	assert.Zero(t, code, errs)
+	assert.Equal(t, "[\n  [\"a\"],\n  [\"b\"]\n]\n", out, "of two files one says its columns")
 
 	code, out, _ = command(t, map[string]string{"-": "p(1)"}, "eval", "--policy", "-", "--query", "p(x)")
 	assert.Zero(t, code)
@@ -154,7 +159,7 @@ func TestExitCodes(t *testing.T) {
 		"overlap.ftc": `execute[flowtap:tap("web", "ids1", "tcp", "forward")] execute[flowtap:tap("web", "ids2", "ip", "forward")]`,
 		"wide.json":   `{"port": [["web", 1]]}`, "ragged.json": `{"port": [["web"], ["a", 1]]}`, "true.json": `{"port": [[true]]}`,
 		"notjson.json": `{"port": [[`, "more.json": `{} {}`, "list.json": `[]`, "twice.json": `{"port": [], "port": []}`, "big.json": `{"port": [[9223372036854775808]]}`,
-		"schema.json": `{"a:b": ["x", "x"]}`, "empty.csv": "", "ragged.csv": "a,b\n1\n",
+		"schema.json": `{"a:b": ["x", "x"]}`, "empty.csv": "", "ragged.csv": "a,b\n1\n", "twice.csv": "a,a\n1,2\n", "my-hosts.csv": "a\n1\n",
 	}
 	for line, want := range map[string]struct {
 		code int
@@ -171,6 +176,11 @@ func TestExitCodes(t *testing.T) {
 		"eval --policy good.ftc --facts facts.json":                 {2, "what is asked?"},
 		"eval --query p(x)": {2, "which policy?"},
 		"eval --policy good.ftc --facts facts.json --query port(":      {2, "query:1:6: error"},
+		"eval --policy good.ftc --facts facts.json --query port(p,q)":  {2, "query:1:1: error: port has 2 columns here"},
+		"eval --policy good.ftc --facts facts.json --query !port(p)":   {2, "a query is not negated"},
+		"eval --policy good.ftc --facts facts.json --query lt(x,y)":    {2, "lt is a builtin"},
+		"eval --policy good.ftc --facts facts.json --query flowtap:x":  {2, "no table flowtap:x"},
+		"eval --policy bad.ftc --facts facts.json --query !p(x)":       {1, "bad.ftc:1:8: error"},
 		"eval --policy bad.ftc --facts facts.json --query p(x)":        {1, "bad.ftc:1:8: error"},
 		"eval --policy good.ftc --facts wide.json --query port(p)":     {2, "rows of 2 columns"},
 		"eval --policy good.ftc --facts ragged.json --query port(p)":   {2, "ragged.json: table port, row 2: it has 2 columns"},
@@ -183,6 +193,8 @@ func TestExitCodes(t *testing.T) {
 		"eval --policy good.ftc --schemas schema.json --query port(p)": {2, "column x twice"},
 		"eval --policy good.ftc --facts empty.csv --query port(p)":     {2, "empty.csv: the first line"},
 		"eval --policy good.ftc --facts ragged.csv --query port(p)":    {2, "ragged.csv"},
+		"eval --policy good.ftc --facts twice.csv --query port(p)":     {2, "twice.csv: table file:twice has the column a twice"},
+		"eval --policy good.ftc --facts my-hosts.csv --query port(p)":  {2, "no policy can name the table file:my-hosts"},
 		"compile --policy good.ftc --facts facts.json":                 {0, "ids1"},
 		"compile --policy good.ftc --facts facts.json -o yaml":         {2, "table or json"},
 		"compile --policy overlap.ftc":                                 {1, "two taps of port web overlap"},
@@ -206,4 +218,8 @@ func TestFmtWrites(t *testing.T) {
 	b, err := os.ReadFile(path)
 	require.NoError(t, err)
 	assert.Equal(t, "p(x) :- q(x)  // why\n", string(b))
+
+	code, out, _ = command(t, map[string]string{"-": "p( 1)"}, "fmt", "-w", "-")
+	assert.Zero(t, code)
+	assert.Equal(t, "p(1)\n", out, "what came by the standard input goes to the standard output")
 }

@@ -29,6 +29,9 @@ type world struct {
 // errPolicy says that a policy is wrong, and that it has been said why.
 var errPolicy = errors.New("the policy is wrong")
 
+// errQuery says that the question is wrong, which is the command line's fault, and that it has been said why.
+var errQuery = errors.New("the query is wrong")
+
 // run executes one command line and gives its exit code.
 func run(ctx context.Context, args []string, w world) int {
 	var controller *errController

@@ -35,16 +35,13 @@ func (r *remote) add(cmd *cobra.Command, env rest.Environment) {
 
 // prepare reads and checks the policy, and finds out what the controller has under its id; nil: nothing.
 func (r *remote) prepare(ctx context.Context, w world) (c *rest.Client, body map[string]any, have *stored, err error) {
-	if _, err := w.load(r.in, ""); err != nil {
+	l, err := w.load(r.in, "")
+	if err != nil {
 		return nil, nil, nil, err
 	}
 	var texts []string
-	for _, path := range r.in.policies {
-		b, err := w.read(path)
-		if err != nil {
-			return nil, nil, nil, err
-		}
-		texts = append(texts, string(b))
+	for _, f := range l.files {
+		texts = append(texts, f.Text)
 	}
 	if r.id == "" {
 		r.id = policyID(r.in)

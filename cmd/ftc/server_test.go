@@ -86,6 +86,13 @@ $`, out)
 	require.Zero(t, code)
 	require.Equal(t, "taps: 0 created, 0 changed, 0 deleted\nno switch would change\n", out)
 
+	// What changes is said, also where it is not whose frames go where.
+	_, out, _ = on(strings.Replace(rule, "direction", `enabled="false", truncate=64, rate_pps=7, rewrite_dst_mac="true", direction`, 1), "diff")
+	require.Regexp(t, `  ~ shop-\S+ (.*) to ids, disabled, 64 bytes of each frame, at most 7 frames/s, with the monitor's address \(was: (.*) to ids\)`, out)
+	code, out, errs = command(t, map[string]string{"-": rule}, "diff", "--policy", "-", "--id", "shop", "--server", url)
+	require.Zero(t, code, errs)
+	require.Contains(t, out, "taps: 0 created, 0 changed, 0 deleted", "the standard input is read once")
+
 	// The text is wrong; the text is wrong for this controller; it is no text.
 	code, _, errs = on("a(x) :- b(y)", "apply")
 	require.Equal(t, exitPolicy, code)

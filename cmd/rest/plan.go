@@ -27,15 +27,20 @@ type TapPlan struct {
 	Was *Tap   `json:"was"`
 }
 
-// Tap is what is shown of a tap.
+// Tap is what is shown of a tap: all that a policy can say of one.
 type Tap struct {
-	Src       string `json:"src"`
-	Dst       string `json:"dst"`
-	DstPool   string `json:"dst_pool"`
-	Match     string `json:"match"`
-	Direction string `json:"direction"`
-	Action    string `json:"action"`
-	Priority  int    `json:"priority"`
+	Src           string                  `json:"src"`
+	Dst           string                  `json:"dst"`
+	DstPool       string                  `json:"dst_pool"`
+	Match         string                  `json:"match"`
+	Direction     string                  `json:"direction"`
+	Action        string                  `json:"action"`
+	Priority      int                     `json:"priority"`
+	Enabled       bool                    `json:"enabled"`
+	FailMode      string                  `json:"fail_mode"`
+	Truncate      int                     `json:"truncate"`
+	RateLimit     struct{ KBPS, PPS int } `json:"rate_limit"`
+	RewriteDstMAC bool                    `json:"rewrite_dst_mac"`
 }
 
 func (t *Tap) String() string {
@@ -43,7 +48,23 @@ func (t *Tap) String() string {
 	if match == "" {
 		match = "everything"
 	}
-	return fmt.Sprintf("%s of %s (%s, priority %d): %s to %s", match, t.Src, t.Direction, t.Priority, t.Action, t.Dst+t.DstPool)
+	text := fmt.Sprintf("%s of %s (%s, priority %d): %s to %s", match, t.Src, t.Direction, t.Priority, t.Action, t.Dst+t.DstPool)
+	for _, more := range []struct {
+		is   bool
+		text string
+	}{
+		{!t.Enabled, "disabled"},
+		{t.FailMode == "open", "fails open"},
+		{t.Truncate > 0, fmt.Sprintf("%d bytes of each frame", t.Truncate)},
+		{t.RateLimit.KBPS > 0, fmt.Sprintf("at most %d kbit/s", t.RateLimit.KBPS)},
+		{t.RateLimit.PPS > 0, fmt.Sprintf("at most %d frames/s", t.RateLimit.PPS)},
+		{t.RewriteDstMAC, "with the monitor's address"},
+	} {
+		if more.is {
+			text += ", " + more.text
+		}
+	}
+	return text
 }
 
 // SwitchPlan is what would change on one switch.

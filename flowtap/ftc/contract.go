@@ -5,10 +5,12 @@ import (
 	"encoding/base32"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/flowtap/flowtap/flowtap"
 	"github.com/flowtap/flowtap/flowtap/ftc/eval"
+	"github.com/flowtap/flowtap/flowtap/ftc/lang"
 	"github.com/flowtap/flowtap/flowtap/ftc/program"
 	"github.com/flowtap/flowtap/topology"
 )
@@ -32,6 +34,9 @@ const (
 )
 
 var _ = [1]struct{}{}[tapColumns-13] // as many as program.TapColumns has
+
+// ends are the columns of a contract's ends, which are no part of its form.
+var ends = [...]int{colSrc, colDst, colPool}
 
 // formKey is what a contract is apart from its ends.
 type formKey [tapColumns]eval.Sym
@@ -66,7 +71,12 @@ func (t *Taps) contract(id eval.RowID) (Wanted, *fault) {
 		return Wanted{}, &fault{row: id, err: f.err}
 	}
 	tap := f.tap
-	tap.Src, tap.Dst, tap.DstPool = t.engine.Value(row[colSrc]).S, t.engine.Value(row[colDst]).S, t.engine.Value(row[colPool]).S
+	for i, end := range [...]*string{&tap.Src, &tap.Dst, &tap.DstPool} {
+		v := t.engine.Value(row[ends[i]])
+		if *end = v.S; v.Kind != lang.String {
+			return Wanted{}, &fault{row: id, err: wrongKind(ends[i], v, lang.String)}
+		}
+	}
 	one := tap.Dst != "" && tap.DstPool == "" && t.isRef(row[colDst]) || tap.Dst == "" && tap.DstPool != "" && t.isRef(row[colPool])
 	place := tap.Dst == "" && tap.DstPool == "" && t.placing.Strategy != ""
 	if !one && !place || !t.isRef(row[colSrc]) || tap.Src == tap.Dst {
@@ -100,7 +110,9 @@ func (t *Taps) isRef(s eval.Sym) bool {
 
 func (t *Taps) form(row []eval.Sym) *form {
 	key := formKey(row)
-	key[colSrc], key[colDst], key[colPool] = 0, 0, 0
+	for _, c := range ends {
+		key[c] = 0
+	}
 	f := t.forms.byKey[key]
 	if f == nil {
 		f = &form{number: len(t.forms.byKey)}
@@ -130,13 +142,17 @@ func (t *Taps) makeForm(row []eval.Sym) (flowtap.Tap, error) {
 		RateLimit: flowtap.RateLimit{KBPS: number(colKBPS), PPS: number(colPPS)}, RewriteDstMAC: rewrite,
 	}
 	for c, col := range program.TapColumns {
-		if v := t.engine.Value(row[c]); col.Default != nil && v.Kind != col.Default.Kind {
-			return flowtap.Tap{}, &topology.FieldError{Field: col.Name, Detail: v.Text() + " is " + kindName(v.Kind) + ", not " + kindName(col.Default.Kind)}
+		if v := t.engine.Value(row[c]); !slices.Contains(ends[:], c) && col.Default != nil && v.Kind != col.Default.Kind {
+			return flowtap.Tap{}, wrongKind(c, v, col.Default.Kind)
 		}
 	}
 	err = tap.Validate()
 	tap.Src, tap.Dst = "", ""
 	return tap, err
+}
+
+func wrongKind(column int, v lang.Value, want lang.Kind) error {
+	return &topology.FieldError{Field: program.TapColumns[column].Name, Detail: v.Text() + " is " + kindName(v.Kind) + ", not " + kindName(want)}
 }
 
 var idCode = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)

@@ -18,7 +18,7 @@ import (
 )
 
 // MaxFacts is how many rows one file of facts may have.
-const MaxFacts = eval.MaxRows
+const MaxFacts = 5_000_000
 
 // ReadFacts reads rows from JSON, {"table": [[value, ...], ...]}, in the order of the file. A number with a
 // point or an exponent is a float, any other an integer.
@@ -126,7 +126,7 @@ func jsonValue(t json.Token) (lang.Value, error) {
 // ReadCSV reads a table from comma-separated values: the first line names the columns. A field that is
 // a number as the language spells it, without zeros in front, is one; all else is a string.
 func ReadCSV(table string, b []byte) ([]program.Column, []eval.Change, error) {
-	r := csv.NewReader(bytes.NewReader(b))
+	r := csv.NewReader(bytes.NewReader(bytes.TrimPrefix(b, []byte("\ufeff")))) // spreadsheets begin with a byte order mark
 	header, err := r.Read()
 	if errors.Is(err, io.EOF) {
 		return nil, nil, errors.New("the first line has the names of the columns, and there is none")
@@ -134,7 +134,10 @@ func ReadCSV(table string, b []byte) ([]program.Column, []eval.Change, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	cols := program.Columns(header...)
+	cols, err := columns(table, header)
+	if err != nil {
+		return nil, nil, err
+	}
 	var facts []eval.Change
 	for {
 		fields, err := r.Read()
@@ -181,17 +184,25 @@ func ReadSchemas(b []byte) (program.Schemas, error) {
 		return nil, errors.New("there is more behind the object")
 	}
 	s := program.Schemas{}
-	for table, cols := range m {
-		seen := map[string]bool{}
-		for _, c := range cols {
-			if seen[c] {
-				return nil, fmt.Errorf("table %s has the column %s twice", table, c)
-			}
-			seen[c] = true
+	for table, names := range m {
+		cols, err := columns(table, names)
+		if err != nil {
+			return nil, err
 		}
-		s[table] = program.Columns(cols...)
+		s[table] = cols
 	}
 	return s, nil
+}
+
+func columns(table string, names []string) ([]program.Column, error) {
+	seen := map[string]bool{}
+	for _, n := range names {
+		if seen[n] {
+			return nil, fmt.Errorf("table %s has the column %s twice", table, n)
+		}
+		seen[n] = true
+	}
+	return program.Columns(names...), nil
 }
 
 // AppendJSON writes values as JSON, so that ReadFacts reads the same ones.

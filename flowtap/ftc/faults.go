@@ -147,8 +147,11 @@ func (t *Taps) reason(row eval.RowID) (lang.Span, string) {
 func EvalFault(err error) lang.Diagnostic {
 	var limit *eval.LimitError
 	if errors.As(err, &limit) && limit.Rule != nil {
-		return lang.Errorf(limit.Rule.Place(), "this gives %v", limit).
-			WithHint("do two literals of a body have no variable in common?")
+		d := lang.Errorf(limit.Rule.Place(), "this gives %v", limit)
+		if strings.Contains(limit.What, "text") {
+			return d
+		}
+		return d.WithHint("do two literals of a body have no variable in common?")
 	}
 	return lang.Errorf(lang.Span{}, "%v", err)
 }

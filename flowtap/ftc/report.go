@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/flowtap/flowtap/flowtap"
-	"github.com/flowtap/flowtap/flowtap/ftc/eval"
 	"github.com/flowtap/flowtap/flowtap/ftc/lang"
 )
 
@@ -50,13 +49,3 @@ func (t *Taps) Because(w Wanted, format string, args ...any) lang.Diagnostic {
 
 // Source is a policy of one text, as it is stored.
 func Source(policy, text string) []*lang.File { return []*lang.File{lang.NewFile(policy, text)} }
-
-// CompileStored is Compile for a policy of a controller, whose engine is to be kept.
-func CompileStored(policy string, e *eval.Engine, facts []eval.Change) (*Taps, lang.Diagnostics) {
-	if err := e.Apply(facts); err != nil {
-		return nil, lang.Diagnostics{EvalFault(err)}
-	}
-	t := NewTaps(policy, e)
-	t.Update()
-	return t, nil
-}

@@ -102,7 +102,8 @@ func TestRowsThatAreNoTaps(t *testing.T) {
 		`["web", "m", "", "forward", "in", 1000000000000000]`:  "priority: 1000000000000000",
 		`["web", "m", "", "forward", "in", "high"]`:            `priority: "high" is a string, not an integer`,
 		`["web", "m", "table=out", "forward", "in", 1]`:        "table=out contradicts direction in",
-		`[7, "m", "", "forward", "in", 1]`:                     "src: is required",
+		`[7, "m", "", "forward", "in", 1]`:                     "src: 7 is an integer, not a string",
+		`["web", 7, "", "forward", "in", 1]`:                   "dst: 7 is an integer, not a string",
 		`["web", "m", "in_port=Web 1", "forward", "in", 1]`:    "in_port",
 		`["web", "m", "tcp,tp_dst={x}", "forward", "in", 1.0]`: "tp_dst",
 	} {
@@ -112,6 +113,34 @@ func TestRowsThatAreNoTaps(t *testing.T) {
 		assert.Contains(t, ds[0].Hint, "it follows from want(", row)
 		line, _ := ds[0].Span.Position()
 		assert.Equal(t, 1, line)
+	}
+}
+
+// A monitor that is a number is that tap's fault alone, for as long as it is there, also where a placement would find one.
+func TestAFaultIsNoOtherTaps(t *testing.T) {
+	for _, placement := range []string{"", "placement hybrid\nexecute[flowtap:tap(p, match=\"tcp\", action=\"forward\")] :- placed(p)\n"} {
+		for _, badFirst := range []bool{false, true} {
+			e := eval.New(load(t, placement+`execute[flowtap:tap(p, m, "", "forward")] :- want(p, m)`), eval.Limits{})
+			taps := NewTaps("shop", e)
+			bad, good := facts(t, `{"want": [["a", 7]]}`), facts(t, `{"want": [["b", "m1"]]}`)
+			first, second := good, bad
+			if badFirst {
+				first, second = bad, good
+			}
+			for _, rows := range [][]eval.Change{first, second} {
+				require.NoError(t, e.Apply(rows))
+				taps.Update()
+			}
+			require.Len(t, taps.Faults(), 1)
+			assert.Equal(t, "a tap that cannot be: dst: 7 is an integer, not a string", taps.Faults()[0].Message)
+			assert.Equal(t, `it follows from want("a", 7)`, taps.Faults()[0].Hint)
+			bad[0].Delete = true
+			require.NoError(t, e.Apply(bad))
+			taps.Update()
+			assert.Empty(t, taps.Faults())
+			require.Len(t, taps.All(), 1)
+			assert.Equal(t, "m1", taps.All()[0].Tap.Dst)
+		}
 	}
 }
 

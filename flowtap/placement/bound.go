@@ -36,7 +36,7 @@ func (m *model) candidates() func(f Flow) (may []int, serve bool) {
 		node, named := "", f.Strategy == PerApplication || f.Monitors != nil
 		key := "provider"
 		if named {
-			key = strings.Join(f.Monitors, ",")
+			key = "of " + strings.Join(f.Monitors, ",")
 		}
 		if f.Strategy == PerNode {
 			node = f.Node
@@ -58,8 +58,8 @@ func (m *model) candidates() func(f Flow) (may []int, serve bool) {
 }
 
 // bound gives the goal of each monitor and the least that the most loaded one can have: monitors that
-// flows could be shared by, directly or through others, have at least their average, and some monitor has the
-// largest slice.
+// flows could be shared by, directly or through others, have at least their average, some monitor has the
+// largest slice, and each has what is by no slice.
 func (m *model) bound() (best float64) {
 	group := make([]int, m.nMonitors)
 	for i := range group {
@@ -87,6 +87,8 @@ func (m *model) bound() (best float64) {
 	for i, x := range m.in.Monitors {
 		if !x.Down {
 			capacity[find(i)] += 1 / m.perByte[i]
+			rate[find(i)] += min(x.Other, 1/m.perByte[i])
+			best = max(best, m.res[i].base)
 		}
 	}
 	for i := range m.units {

@@ -63,6 +63,12 @@ func weigh(in Input, of []slot, where []*Monitor) (highest, copied float64) {
 		}
 		return math.Inf(1)
 	}
+	bears := func(m Monitor) float64 {
+		if b := byCPU(m); !math.IsInf(b, 1) {
+			return b
+		}
+		return m.Capacity
+	}
 	for _, m := range in.Monitors {
 		rate := at(func(_ slot, x *Monitor) bool { return x.ID == m.ID })
 		highest = max(highest, rate/min(m.Capacity, byCPU(m)))
@@ -72,17 +78,13 @@ func weigh(in Input, of []slot, where []*Monitor) (highest, copied float64) {
 			used := n.CPU.Value
 			for _, m := range in.Monitors {
 				if m.Node == n.ID {
-					used -= m.Share * m.CPU.Value
+					used -= m.Share * m.Received.Value / bears(m)
 				}
 			}
 			used = max(0, used)
 			for _, m := range in.Monitors {
 				if m.Node == n.ID {
-					bears := byCPU(m)
-					if math.IsInf(bears, 1) {
-						bears = m.Capacity
-					}
-					used += m.Share * at(func(_ slot, x *Monitor) bool { return x.ID == m.ID }) / bears
+					used += m.Share * at(func(_ slot, x *Monitor) bool { return x.ID == m.ID }) / bears(m)
 				}
 			}
 			highest = max(highest, used)

@@ -35,8 +35,8 @@ type Flow struct {
 	Strategy Strategy `json:"strategy"`
 	// Monitors are those that the policy names. For PerNode and Hybrid nil is the provider's.
 	Monitors []string `json:"monitors,omitempty"`
-	// Rates are bytes a second of each slice, of frames as the target sends and receives them. Their number,
-	// a power of two, is that of the slices.
+	// Rates are bytes a second of each slice, as its monitor gets them. Their number, a power of two, is that of
+	// the slices.
 	Rates []float64 `json:"rates"`
 	// At is when Rates were last measured, zero for never. What was never measured, or is stale, is not moved
 	// but where it must be.
@@ -57,6 +57,9 @@ type Monitor struct {
 	// together they say what it can bear.
 	CPU      Figure `json:"cpu"`
 	Received Figure `json:"received"`
+	// Other is the part of Received, bytes a second, that is by no slice: by taps that name the monitor, say. Who measures says it.
+	Other float64 `json:"other,omitempty"`
+	Learned
 	// Share is which part of its node's CPUs it has, 0 to 1; zero is unknown, and then watching costs the node
 	// nothing that we could foresee.
 	Share float64 `json:"share,omitempty"`
@@ -125,7 +128,7 @@ func (in *Input) validate() error {
 		}
 	}
 	for _, m := range in.Monitors {
-		if !positive(m.Capacity, m.Share, m.CPU.Value, m.Received.Value) {
+		if !positive(m.Capacity, m.Share, m.CPU.Value, m.Received.Value, m.Other, m.Idle, m.Bears) || m.Idle > 1 {
 			return fmt.Errorf("monitor %s: figures are finite and not negative", m.ID)
 		}
 	}

@@ -88,9 +88,10 @@ func (l Loads) Add(s Sample, tau time.Duration) (Loads, error) {
 		}
 		before := out.flows[x.ID]
 		f := Flow{ID: x.ID, Node: x.Node, Strategy: x.Strategy, Monitors: x.Monitors, Rates: before.Rates, At: before.At}
-		if len(f.Rates) != n { // other slices than before: what was known is not of these
-			f.Rates, f.At = make([]float64, n), time.Time{}
+		if len(f.Rates) == 0 {
+			f.Rates = make([]float64, n)
 		}
+		f.Rates = resliced(f.Rates, n) // other slices than before have equal parts, until they are measured
 		if x.Rates != nil {
 			rates := make([]float64, n)
 			for i, r := range x.Rates {

@@ -1,9 +1,6 @@
 package placement
 
-import (
-	"math"
-	"slices"
-)
+import "slices"
 
 // A unit is one slice of one flow on its way through Next.
 type unit struct {
@@ -60,23 +57,21 @@ func newModel(in Input) *model {
 		*sent = resource{Resource: Resource{OfSent, n.ID}, frozen: age(n.Sent)}
 		*recv = resource{Resource: Resource{OfRecv, n.ID}, frozen: age(n.Received)}
 		if n.Link > 0 {
-			m.perByteLink[i] = 1 / n.Link
-			sent.base, recv.base = n.Sent.Value/n.Link, n.Received.Value/n.Link
+			m.perByteLink[i] = 1 / max(n.Link, 1)
+			sent.base, recv.base = n.Sent.Value*m.perByteLink[i], n.Received.Value*m.perByteLink[i]
 		}
 	}
 	for i, x := range in.Monitors {
 		capacity, byCPU := capacityOf(x, in.Config.Capacity)
 		m.perByte[i] = 1 / capacity
-		m.res[i] = resource{Resource: Resource{OfMonitor, x.ID}, frozen: age(x.CPU) || age(x.Received)}
+		m.res[i] = resource{Resource: Resource{OfMonitor, x.ID}, base: x.Other * m.perByte[i], frozen: age(x.CPU) || age(x.Received)}
 		m.node[i] = slices.IndexFunc(nodes, func(n Node) bool { return n.ID == x.Node && x.Node != "" })
 		if n := m.node[i]; n >= 0 && nodes[n].CPU.Known() {
-			// The node's CPU without its monitors is what it uses besides; a monitor's part of it follows its
-			// load at once, where its measured use would lag behind a move.
-			cpu := &m.res[m.cpu(n)]
-			if x.Share > 0 {
-				m.perByteCPU[i] = x.Share / byCPU
-				cpu.base -= x.Share * x.CPU.Value
-				cpu.frozen = cpu.frozen || age(x.CPU)
+			// The node's CPU without what slices cost is what it uses besides; a slice's part of it follows a move
+			// at once, where the measured use would lag behind. What a monitor costs that has fallen silent is not foreseen.
+			if x.Share > 0 && !m.res[i].frozen {
+				m.perByteCPU[i] = x.Share * (1 - x.Idle) / byCPU
+				m.res[m.cpu(n)].base -= m.perByteCPU[i] * max(0, x.Received.Value-x.Other)
 			}
 		}
 	}
@@ -109,28 +104,6 @@ func (m *model) nodesOf() []Node {
 	}
 	slices.SortFunc(nodes, func(a, b Node) int { return compareResources(Resource{OfCPU, a.ID}, Resource{OfCPU, b.ID}) })
 	return nodes
-}
-
-// leastCPU is the use of CPU below which it says nothing of what a monitor can bear.
-const leastCPU = 0.1
-
-// capacityOf gives what a monitor can bear, in bytes a second: the declared, or where its CPU would be used up
-// first, that; and what its CPU alone can bear.
-func capacityOf(x Monitor, unknown float64) (capacity, byCPU float64) {
-	byCPU = math.Inf(1)
-	if x.CPU.Value >= leastCPU && x.Received.Value > 0 {
-		byCPU = x.Received.Value / x.CPU.Value
-	}
-	if capacity = min(byCPU, x.Capacity); x.Capacity == 0 {
-		capacity = byCPU
-	}
-	if math.IsInf(capacity, 1) {
-		capacity = unknown
-	}
-	if math.IsInf(byCPU, 1) {
-		byCPU = capacity
-	}
-	return capacity, byCPU
 }
 
 // remote reports whether a unit's frames cross the fabric to a monitor.
@@ -178,8 +151,9 @@ func (m *model) part(u *unit, res int) (part float64) {
 }
 
 // arrival says what a move to a monitor would make of the resources that it makes fuller: the highest
-// utilisation among them, by how much any of them would be over its goal, and whether one is frozen.
+// utilisation among them, by how much any of them would be over its goal, and whether one, or the monitor, is frozen.
 func (m *model) arrival(u *unit, to int) (highest, over float64, frozen bool) {
+	frozen = m.res[to].frozen
 	look := func(r int, more float64) {
 		if more <= 0 {
 			return

@@ -19,6 +19,8 @@ type Want struct {
 	Strategy Strategy
 	// Monitors are those that may have it; nil is the provider's, for PerNode and Hybrid.
 	Monitors []string
+	// Whole says that it is not to be divided: exceptions above it would overlap contracts of others.
+	Whole bool
 }
 
 // Placed is what becomes of wants.
@@ -37,9 +39,9 @@ func Place(wants []Want, loads Loads, before Placed, now time.Time, c Config) (P
 	c = c.withDefaults()
 	in := loads.Input(now, c)
 	in.Flows = make([]Flow, 0, len(wants))
-	grain := c.Slice * leastCapacity(in.Monitors, c)
+	least := leastCapacities(in.Monitors, c)
 	for _, w := range wants {
-		in.Flows = append(in.Flows, w.flow(loads.flows[w.ID], before.State.Flows[w.ID], grain))
+		in.Flows = append(in.Flows, w.flow(loads.flows[w.ID], before.State.Flows[w.ID], c.Slice*least(w.Monitors)))
 	}
 	r, err := Next(in, before.State)
 	if err != nil {
@@ -76,13 +78,13 @@ func (w Want) flow(known Flow, held []Held, grain float64) Flow {
 	for _, r := range f.Rates {
 		rate += r
 	}
-	n, want := max(1, len(held)), 1
-	if Splittable(w.Tap) {
+	n, want, splittable := max(1, len(held)), 1, Splittable(w.Tap) && !w.Whole
+	if splittable {
 		for want < MaxParts && rate > grain*float64(want) {
 			want *= 2
 		}
 	}
-	if apart := slices.ContainsFunc(held, func(h Held) bool { return h.Monitor != held[0].Monitor }); want > n || !apart && want < n/2 || !Splittable(w.Tap) {
+	if apart := slices.ContainsFunc(held, func(h Held) bool { return h.Monitor != held[0].Monitor }); want > n || !apart && want < n/2 || !splittable {
 		n = want
 	}
 	f.Rates = resliced(f.Rates, n)
@@ -111,18 +113,48 @@ func resliced(rates []float64, n int) []float64 {
 	return out
 }
 
-// leastCapacity is what the weakest monitor can bear, in bytes a second.
-func leastCapacity(monitors []Monitor, c Config) float64 {
-	least := math.Inf(1)
+// leastCapacities gives what the weakest of some monitors can bear, nil being the provider's, in bytes a second. Those that
+// cannot have a flow are no matter to it.
+func leastCapacities(monitors []Monitor, c Config) func(named []string) float64 {
+	bears, provider := make(map[string]float64, len(monitors)), []string{}
 	for _, m := range monitors {
-		if capacity, _ := capacityOf(m, c.Capacity); !m.Down && capacity > 0 {
-			least = min(least, capacity)
+		if m.Down {
+			continue
+		}
+		bears[m.ID], _ = capacityOf(m, c.Capacity)
+		if m.Provider {
+			provider = append(provider, m.ID)
 		}
 	}
-	if math.IsInf(least, 1) {
-		return c.Capacity
+	leastOf := func(ids []string) float64 {
+		least := math.Inf(1)
+		for _, id := range ids {
+			if b, ok := bears[id]; ok {
+				least = min(least, b)
+			}
+		}
+		if math.IsInf(least, 1) {
+			return c.Capacity
+		}
+		return least
 	}
-	return least
+	type list struct { // many wants have one and the same
+		first *string
+		n     int
+	}
+	known, providers := map[list]float64{}, leastOf(provider)
+	return func(named []string) float64 {
+		if len(named) == 0 {
+			return providers
+		}
+		l := list{&named[0], len(named)}
+		least, ok := known[l]
+		if !ok {
+			least = leastOf(named)
+			known[l] = least
+		}
+		return least
+	}
 }
 
 // Rates gives what is measured of the slices of each want: bytes counts, by contract, what was seen a second since the

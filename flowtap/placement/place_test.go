@@ -173,6 +173,30 @@ func TestRatesOfSlices(t *testing.T) {
 	require.Equal(t, []float64{10}, resliced([]float64{1, 2, 3, 4}, 1))
 }
 
+// A flow that is divided keeps its rate until its parts are measured.
+func TestADividedFlowKeepsItsRate(t *testing.T) {
+	l := twoNodes(t, t0, 1000, FlowSample{ID: "f", Strategy: Hybrid, Rates: []float64{80}})
+	l, err := l.Add(Sample{At: t0.Add(time.Second), Flows: []FlowSample{{ID: "f", Strategy: Hybrid, Slices: 4}}}, 0)
+	require.NoError(t, err)
+	require.Equal(t, Flow{ID: "f", Strategy: Hybrid, Rates: rates(20, 4), At: t0}, l.Input(t0, Config{}).Flows[0])
+}
+
+// How finely a flow is divided follows from the monitors that may have it; and one in whose way others are is whole.
+func TestWhatIsNotDividedWithoutNeed(t *testing.T) {
+	wants := []Want{wanted("f1", "web", "tcp", "n1"), wanted("f2", "db", "tcp", "n2"), wanted("f3", "mail", "tcp", "n2")}
+	wants[1].Monitors = []string{"tiny", "small"}
+	l := twoNodes(t, t0, 1000, FlowSample{ID: "f1", Strategy: Hybrid, Rates: []float64{40}}, FlowSample{ID: "f2", Strategy: Hybrid, Rates: []float64{40}},
+		FlowSample{ID: "f3", Strategy: Hybrid, Rates: []float64{2000}})
+	l, err := l.Add(Sample{At: t0, Monitors: []MonitorSample{{ID: "tiny", Node: "n2", Capacity: 1}, {ID: "small", Node: "n2", Capacity: 50}}}, 0)
+	require.NoError(t, err)
+	p := place(t, wants, l, Placed{}, t0)
+	assert.Len(t, p.State.Flows["f1"], 1)
+	assert.Len(t, p.State.Flows["f2"], MaxParts)
+	require.Len(t, dsts(p, "f3"), 2)
+	wants[2].Whole = true
+	assert.Len(t, place(t, wants, l, p, t0).Contracts["f3"], 1)
+}
+
 // Contracts of flows that stay where they are, are the same ones.
 func TestPlaceKeepsContracts(t *testing.T) {
 	wants := []Want{wanted("f1", "web", "tcp", "n1"), wanted("f2", "db", "tcp", "n2")}

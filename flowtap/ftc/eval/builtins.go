@@ -40,7 +40,10 @@ var builtinFuncs = map[string]builtin{
 	"int":   toInt,
 
 	"concat": func(in []lang.Value) (lang.Value, bool) {
-		return lang.Str(in[0].S + in[1].S), in[0].Kind == lang.String && in[1].Kind == lang.String
+		if in[0].Kind != lang.String || in[1].Kind != lang.String || len(in[0].S)+len(in[1].S) > longest {
+			return lang.Value{}, false
+		}
+		return lang.Str(in[0].S + in[1].S), true
 	},
 	"len": func(in []lang.Value) (lang.Value, bool) {
 		return lang.Integer(int64(utf8.RuneCountInString(in[0].S))), in[0].Kind == lang.String
@@ -59,6 +62,9 @@ var builtinFuncs = map[string]builtin{
 		return lang.Value{}, ok1 && ok2 && n.Contains(a)
 	},
 }
+
+// longest is how many bytes a text has at most that is made of others: each rule could double it.
+const longest = 1 << 16
 
 // order compares two strings or two numbers; one of each cannot be compared.
 func order(a, b lang.Value) (int, bool) {

@@ -9,16 +9,18 @@ import (
 
 // Limits bound what a program may cost. Zero is the default of each.
 type Limits struct {
-	Rows int // of all tables together
-	Taps int // of the table of taps
-	Work int // rows looked at in one Apply
+	Values int // in the rows of all tables together, one for a row without columns
+	Taps   int // rows of the table of taps
+	Work   int // rows looked at in one Apply
+	Text   int // bytes of all different texts together, those of rows that went away lately too
 }
 
 // Default limits.
 const (
-	MaxRows = 5_000_000
-	MaxTaps = 1_000_000
-	MaxWork = 200_000_000
+	MaxValues = 50_000_000
+	MaxTaps   = 1_000_000
+	MaxWork   = 200_000_000
+	MaxText   = 1 << 30
 )
 
 // A LimitError says that a program, with the facts that it was given, is too much. What was there before
@@ -63,7 +65,9 @@ type Engine struct {
 	generation int
 	rebuilt    int
 	baseSyms   int // values after the last compaction
+	baseBytes  int // those of their texts
 	work       int
+	reasons    int // that an explanation may still have
 	scratch    machine
 	values     []lang.Value
 	room       []value
@@ -77,9 +81,10 @@ func New(p *program.Program, limits Limits) *Engine {
 			*n = d
 		}
 	}
-	orDefault(&limits.Rows, MaxRows)
+	orDefault(&limits.Values, MaxValues)
 	orDefault(&limits.Taps, MaxTaps)
 	orDefault(&limits.Work, MaxWork)
+	orDefault(&limits.Text, MaxText)
 	e := &Engine{prog: p, limits: limits}
 	e.reset()
 	return e
@@ -197,10 +202,10 @@ func (e *Engine) carry() error {
 	e.started = true
 	defer func() {
 		if first {
-			e.baseSyms = e.in.size()
+			e.rebase()
 		}
 	}()
-	rows := 0
+	values := 0
 	for _, n := range e.prog.Order {
 		t := e.tables[n]
 		for _, r := range e.prog.Tables[n].Rules {
@@ -209,8 +214,8 @@ func (e *Engine) carry() error {
 			}
 		}
 		t.settle()
-		rows += t.rows
-		if err := e.full(n, rows); err != nil {
+		values += t.rows * t.width()
+		if err := e.full(n, values); err != nil {
 			return err
 		}
 	}
@@ -229,16 +234,18 @@ func (e *Engine) state() {
 	}
 }
 
+const tooManyValues = "values in the rows of all tables"
+
 // full reports a limit that is exceeded when a table is settled.
-func (e *Engine) full(table, rows int) error {
+func (e *Engine) full(table, values int) error {
 	t := &e.prog.Tables[table]
 	var r *program.Rule
 	if len(t.Rules) > 0 {
 		r = e.rules[t.Rules[0]].Rule
 	}
 	switch {
-	case rows > e.limits.Rows:
-		return &LimitError{r, "rows in all tables", e.limits.Rows}
+	case values > e.limits.Values:
+		return &LimitError{r, tooManyValues, e.limits.Values}
 	case t.Name == program.TapTable && e.tables[table].rows > e.limits.Taps:
 		return &LimitError{r, "taps", e.limits.Taps}
 	}
@@ -248,14 +255,14 @@ func (e *Engine) full(table, rows int) error {
 // evaluate counts the ways in which a rule's body is satisfied: all of them, or those that the change
 // makes and ends.
 func (e *Engine) evaluate(r *rule, t *table, all bool) error {
-	what, bound := "rows in all tables", e.limits.Rows
+	what, bound, rows := tooManyValues, e.limits.Values, e.limits.Values/t.width()
 	if r.Table == e.prog.Table(program.TapTable) {
-		what, bound = "taps", e.limits.Taps
+		what, bound, rows = "taps", e.limits.Taps, e.limits.Taps
 	}
 	count := func(m *machine, n int32) {
 		m.found = func() {
 			t.add(t.place(m.head()), n)
-			if len(t.changed) > 2*bound && m.err == nil {
+			if len(t.changed) > 2*rows && m.err == nil {
 				m.err = &LimitError{r.Rule, what, bound}
 			}
 		}
@@ -278,6 +285,9 @@ func (e *Engine) evaluate(r *rule, t *table, all bool) error {
 			sign = -1
 		}
 		m := e.machine(r, i)
+		if !m.look() { // planning has its cost, too
+			return m.err
+		}
 		for _, way := range []struct {
 			rows []int32
 			n    int32

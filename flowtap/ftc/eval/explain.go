@@ -1,6 +1,7 @@
 package eval
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -29,13 +30,17 @@ type Way struct {
 	Body []Reason
 }
 
-// Explain gives the tree of reasons of a row: ways of each row, down to depth rows below it. Nil is that
-// there is no such row.
+// mostReasons is about how many reasons a tree has at most.
+const mostReasons = 10_000
+
+// Explain gives the tree of reasons of a row: ways of each row, down to depth rows below it, until there are very many. Nil
+// is that there is no such row.
 func (e *Engine) Explain(table int, row []lang.Value, ways, depth int) *Reason {
 	id, ok := e.find(table, row)
 	if !ok {
 		return nil
 	}
+	e.reasons = mostReasons
 	r := e.explain(table, id, ways, depth)
 	return &r
 }
@@ -50,7 +55,7 @@ func (e *Engine) explain(n int, id RowID, ways, depth int) Reason {
 		})
 		why.Fact = &e.prog.Facts[i].Span
 	}
-	if depth == 0 {
+	if e.reasons--; depth == 0 || e.reasons <= 0 {
 		why.More = len(e.prog.Tables[n].Rules) > 0
 		return why
 	}
@@ -67,13 +72,18 @@ func (e *Engine) explain(n int, id RowID, ways, depth int) Reason {
 	return why
 }
 
+// errEnough ends a search.
+var errEnough = errors.New("enough ways are found")
+
 // satisfied gives the registers of at most limit ways in which a rule gives a row.
 func (e *Engine) satisfied(r *rule, row []value, limit int) (found [][]value) {
 	e.work = 0
 	m := e.machine(r, len(r.Body)+1)
 	m.found = func() {
-		if len(found) < limit && slices.Equal(m.head(), row) {
-			found = append(found, slices.Clone(m.regs))
+		if slices.Equal(m.head(), row) {
+			if found = append(found, slices.Clone(m.regs)); len(found) == limit {
+				m.err = errEnough
+			}
 		}
 	}
 	if m.seed(row) {

@@ -21,6 +21,7 @@ const (
 // interner numbers values. Numbers are never given back; Engine.compact makes a new one.
 type interner struct {
 	strings []string
+	bytes   int // of strings
 	ints    []int64
 	floats  []float64
 	text    map[string]value
@@ -48,6 +49,7 @@ func (in *interner) str(s string) value {
 	}
 	x := kindString | value(len(in.strings))
 	in.strings = append(in.strings, s)
+	in.bytes += len(s)
 	in.text[s] = x
 	return x
 }

@@ -1,6 +1,10 @@
 package eval
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/flowtap/flowtap/flowtap/ftc/program"
+)
 
 // machine satisfies the body of one rule in all ways, by a plan.
 type machine struct {
@@ -59,13 +63,29 @@ func (m *machine) get(s source) value {
 	return m.regs[s.reg]
 }
 
+// look counts a row that is looked at; false is that there is an error, perhaps that these are too many.
+func (m *machine) look() bool {
+	m.e.work++
+	if m.err == nil && m.e.work <= m.e.limits.Work && m.e.in.bytes <= m.e.limits.Text {
+		return true
+	}
+	m.exceed()
+	return false
+}
+
+func (m *machine) exceed() {
+	switch {
+	case m.err != nil:
+	case m.e.work > m.e.limits.Work:
+		m.err = &LimitError{m.rule.Rule, "combinations of rows that are tried", m.e.limits.Work}
+	default:
+		m.err = &LimitError{m.rule.Rule, "bytes of text", m.e.limits.Text}
+	}
+}
+
 // run satisfies the steps from i on, in all ways.
 func (m *machine) run(i int) {
-	if m.err != nil {
-		return
-	}
-	if m.e.work++; m.e.work > m.e.limits.Work {
-		m.err = &LimitError{Rule: m.rule.Rule, What: "combinations of rows that are tried", Limit: m.e.limits.Work}
+	if !m.look() {
 		return
 	}
 	if i == len(m.plan.steps) {
@@ -86,6 +106,9 @@ func (m *machine) run(i int) {
 	t := s.table
 	if s.index == nil {
 		for id := range t.places() {
+			if !m.look() {
+				return
+			}
 			if t.marks[id]&state != 0 && m.take(&s.pattern, t.row(id)) {
 				m.run(i + 1)
 			}
@@ -104,7 +127,7 @@ func (m *machine) run(i int) {
 		}
 		return
 	}
-	for ; id != none; id = s.index.next[id] {
+	for ; id != none && m.look(); id = s.index.next[id] {
 		if t.marks[id]&state != 0 && m.take(&s.pattern, t.row(id)) {
 			m.run(i + 1)
 		}
@@ -134,17 +157,26 @@ func (m *machine) builtin(s *step) bool {
 func (m *machine) head() []value {
 	for i, h := range m.rule.head {
 		if pieces := m.rule.Head[i].Template; pieces != nil {
-			var b strings.Builder
-			for _, p := range pieces {
-				b.WriteString(p.Text)
-				if p.Var >= 0 {
-					b.WriteString(m.e.in.value(m.regs[p.Var]).Plain())
-				}
-			}
-			m.row[i] = m.e.in.str(b.String())
+			m.row[i] = m.e.in.str(m.text(pieces))
 			continue
 		}
 		m.row[i] = m.get(h)
 	}
 	return m.row
+}
+
+// text puts values into a text.
+func (m *machine) text(pieces []program.Piece) string {
+	var b strings.Builder
+	for _, p := range pieces {
+		b.WriteString(p.Text)
+		if p.Var >= 0 {
+			b.WriteString(m.e.in.value(m.regs[p.Var]).Plain())
+		}
+		if b.Len() > longest {
+			m.err = &LimitError{m.rule.Rule, "bytes in one text", longest}
+			return ""
+		}
+	}
+	return b.String()
 }

@@ -179,6 +179,7 @@ func (e *Engine) cost(r *rule, i int, bound []bool) float64 {
 	if len(consts)+len(vars) == len(args) {
 		return 0.5
 	}
+	e.work += min(int(t.places()), sampled)
 	return 1 + t.estimate(consts, vars)
 }
 
@@ -232,6 +233,9 @@ func hasConsts(row []value, consts []column) bool {
 	return true
 }
 
+// indexWork is how many rows could be looked at in the time in which one gets into a new index.
+const indexWork = 8
+
 // makeStep says how to satisfy a literal with what is bound, and what is bound after it.
 func (e *Engine) makeStep(r *rule, i int, bound []bool) step {
 	l, args := &r.Body[i], r.args[i]
@@ -261,7 +265,10 @@ func (e *Engine) makeStep(r *rule, i int, bound []bool) step {
 	case len(cols) == len(args):
 		s.exists, s.index = true, s.table.all
 	case len(cols) > 0:
-		s.index = s.table.index(cols)
+		had := len(s.table.indexes)
+		if s.index = s.table.index(cols); len(s.table.indexes) > had {
+			e.work += indexWork * s.table.rows
+		}
 	}
 	s.pattern = makePattern(args, bound, rest)
 	return s

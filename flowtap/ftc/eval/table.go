@@ -36,6 +36,9 @@ func newTable(arity int) *table {
 	return &table{arity: arity, all: newIndex(cols, arity)}
 }
 
+// width is how many values a row counts for.
+func (t *table) width() int { return max(1, t.arity) }
+
 func (t *table) row(id int32) []value {
 	i := int(id) * t.arity
 	return t.data[i : i+t.arity : i+t.arity]

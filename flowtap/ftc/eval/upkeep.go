@@ -48,7 +48,7 @@ func (e *Engine) undo(done []Change, started bool) {
 		}
 	}
 	const unlimited = math.MaxInt / 4
-	fresh.limits = Limits{unlimited, unlimited, unlimited}
+	fresh.limits = Limits{unlimited, unlimited, unlimited, unlimited}
 	if err := fresh.carry(); err != nil {
 		panic(err) // it was there before
 	}
@@ -70,10 +70,10 @@ func key(row []value) string {
 // keptSyms is how many values are always kept.
 const keptSyms = 4096
 
-// compact numbers values anew when most have no row any more: a policy that follows loads sees new
-// ones for ever.
+// compact numbers values anew when most have no row any more, or their texts come near the limit: a policy that
+// follows loads sees new ones for ever.
 func (e *Engine) compact() {
-	if e.in.size() < 2*e.baseSyms+keptSyms {
+	if e.in.size() < 2*e.baseSyms+keptSyms && 2*e.in.bytes < e.baseBytes+e.limits.Text {
 		return
 	}
 	old := e.in
@@ -102,6 +102,9 @@ func (e *Engine) compact() {
 			t.all.insert(t, id)
 		}
 	}
-	e.baseSyms = e.in.size()
+	e.rebase()
 	e.generation++
 }
+
+// rebase notes how much there is when nothing is there in vain.
+func (e *Engine) rebase() { e.baseSyms, e.baseBytes = e.in.size(), e.in.bytes }

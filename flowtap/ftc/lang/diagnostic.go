@@ -117,7 +117,7 @@ func clipLine(text string, offset int) (string, int) {
 // printable replaces what a terminal would act upon.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r != '\t' && r < ' ' || r == 0x7f {
+		if r != '\t' && control(r) {
 			return '?'
 		}
 		return r

@@ -162,6 +162,9 @@ func TestDiagnosticsLookLikeACompilers(t *testing.T) {
 	assert.Equal(t, "shop.ftc:1:10: error: want a comma or the closing ), not \"y\"\n"+
 		"    p(\"é\",\tx y)\n"+
 		"          \t  ^\n", ds.String())
+	_, ds = Parse(NewFile("shop.ftc", "p(\"\u009b31m\x1b\" \u009b)"))
+	assert.NotContains(t, ds.String(), "\u009b", "nothing that a terminal acts upon")
+	assert.NotContains(t, ds.String(), "\x1b")
 	_, ds = Parse(NewFile("shop.ftc", "p("+strings.Repeat("x, ", 1000)+")"))
 	assert.Less(t, len(ds.String()), 700, "a long line is cut")
 }

@@ -102,6 +102,9 @@ func CompareNumbers(a, b Value) int {
 	return 0
 }
 
+// control reports whether a terminal may act upon a character.
+func control(r rune) bool { return r < ' ' || r >= 0x7f && r < 0xa0 }
+
 // Quote spells a string constant in double quotes.
 func Quote(s string) string {
 	var b strings.Builder
@@ -118,7 +121,7 @@ func Quote(s string) string {
 		case '\r':
 			b.WriteString(`\r`)
 		default:
-			if r < ' ' || r == 0x7f {
+			if control(r) {
 				const hex = "0123456789abcdef"
 				b.WriteString(`\x`)
 				b.WriteByte(hex[r>>4])

@@ -11,10 +11,13 @@ const (
 	floats   = Kinds(1 << lang.Float)
 	numbers  = ints | floats
 	anything = numbers | strings_
+
+	// stated says that the kinds are those of rows that the policy states, and not of a declared column or of a builtin.
+	stated = Kinds(1 << 7)
 )
 
 func (k Kinds) String() string {
-	switch k {
+	switch k &^ stated {
 	case 0:
 		return "nothing"
 	case strings_:

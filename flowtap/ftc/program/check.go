@@ -80,6 +80,9 @@ type checker struct {
 
 	placements []*lang.Placement
 	toPlace    bool // a tap names no monitor
+
+	cycles   int
+	compared int // names, for suggestions
 }
 
 func (c *checker) fault(d lang.Diagnostic) bool {
@@ -153,7 +156,7 @@ func (c *checker) source(a lang.Atom) ([]Column, bool) {
 		return cols, true
 	}
 	s, prefixed := service(a.Table)
-	if !prefixed || !c.services[s] {
+	if !prefixed || !c.services[s] || s == "file" && c.opts.Given != nil && c.opts.Given(a.Table) { // another file
 		return nil, true
 	}
 	d := lang.Errorf(a.TableSpan, "the data source %s has no table %s", s, a.Table)
@@ -163,7 +166,7 @@ func (c *checker) source(a lang.Atom) ([]Column, bool) {
 			names = append(names, t[len(s)+1:])
 		}
 	}
-	if n := nearest(a.Table[len(s)+1:], names); n != "" {
+	if n := c.nearest(a.Table[len(s)+1:], names); n != "" {
 		d = d.WithHint("did you mean %s:%s?", s, n)
 	} else {
 		slices.Sort(names)
@@ -243,16 +246,13 @@ func (c *checker) column(g lang.Arg, table string, cols []Column) (int, bool) {
 	for i, col := range cols {
 		names[i] = col.Name
 	}
-	if n := nearest(g.Column, names); n != "" {
+	if n := c.nearest(g.Column, names); n != "" {
 		d = d.WithHint("did you mean %s?", n)
 	} else {
 		d = d.WithHint("its columns are %s", columnNames(cols))
 	}
 	return 0, c.fault(d)
 }
-
-// maxSuggestions bounds for how many undefined tables a name is looked for among all there are.
-const maxSuggestions = 5
 
 // undefined warns of tables that nothing defines.
 func (c *checker) undefined() {
@@ -267,7 +267,6 @@ func (c *checker) undefined() {
 		}
 	}
 	names = slices.AppendSeq(slices.AppendSeq(names, maps.Keys(c.actions)), maps.Keys(builtins))
-	tries := 0
 	for i, t := range c.prog.Tables {
 		_, prefixed := service(t.Name)
 		if prefixed || stated[i] || c.tainted[i] || len(t.Rules) > 0 || c.opts.Given != nil && c.opts.Given(t.Name) {
@@ -275,10 +274,8 @@ func (c *checker) undefined() {
 		}
 		d := lang.Errorf(t.Used, "no rule and no fact is about %s: unless its rows are given, it has none", t.Name)
 		d.Severity = lang.Warning
-		if tries++; tries <= maxSuggestions {
-			if n := nearest(t.Name, names); n != "" {
-				d = d.WithHint("did you mean %s?", n)
-			}
+		if n := c.nearest(t.Name, names); n != "" {
+			d = d.WithHint("did you mean %s?", n)
 		}
 		c.ds = append(c.ds, d)
 	}

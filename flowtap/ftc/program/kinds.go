@@ -11,7 +11,8 @@ func kindsOf(v lang.Value) Kinds { return 1 << v.Kind }
 func (k Kinds) has(kind lang.Kind) bool { return k&(1<<kind) != 0 }
 
 // kinds finds out of which kinds the values of each column can be, in the order of the tables, and
-// reports literals that no value can satisfy, negated or not: of those nobody means what they say.
+// reports literals that no value can satisfy, negated or not: of those nobody means what they say. Where that is so of
+// rows that the policy states, it is a warning: 1 and 1.0 are different in a join, which is no fault of either.
 func (c *checker) kinds() {
 	known := make([][]Kinds, len(c.prog.Tables))
 	for t := range c.tainted { // one that follows from itself is used before it is known
@@ -37,7 +38,7 @@ func (c *checker) kinds() {
 		known[t] = k
 		for _, f := range facts[t] {
 			for i, v := range f.Row {
-				k[i] |= kindsOf(v)
+				k[i] |= kindsOf(v) | stated
 			}
 		}
 		for _, r := range table.Rules {
@@ -100,26 +101,34 @@ func (c *checker) ruleKinds(r *Rule, known [][]Kinds) {
 
 func (c *checker) tapTable() int { return c.prog.Table(TapTable) }
 
-// meet narrows a term to kinds; none left is an error. A negated literal narrows nothing.
+// meet narrows a term to kinds; none left is a fault. A negated literal narrows nothing.
 func (k *kindChecker) meet(t Term, kinds Kinds, l Literal) bool {
-	if t.Var == NoVar {
-		if kinds&kindsOf(t.Value) == 0 {
-			return k.errorf(l.Span, "this can never match: %s is %s, and the column is %s", t.Value.Text(), kindsOf(t.Value), kinds)
+	have := k.of(t)
+	both := have & kinds & anything
+	switch {
+	case both == 0 && t.Var == NoVar:
+		if l.Builtin == nil { // it is like a row that is stated
+			have |= stated
 		}
-		return true
-	}
-	both := k.vars[t.Var] & kinds
-	if both == 0 {
+		return k.never(have, kinds, lang.Errorf(l.Span, "this can never match: %s is %s, and the column is %s", t.Value.Text(), have, kinds))
+	case both == 0:
 		d := lang.Errorf(l.Span, "this can never match: %s is %s here", k.rule.Variables[t.Var], kinds)
 		if by := k.by[t.Var]; by.File != nil {
-			d = d.WithNote(by, "here it is %s", k.vars[t.Var])
+			d = d.WithNote(by, "here it is %s", have)
 		}
-		return k.fault(d)
-	}
-	if !l.Negated && both != k.vars[t.Var] {
-		k.vars[t.Var], k.by[t.Var] = both, l.Span
+		return k.never(have, kinds, d)
+	case t.Var != NoVar && !l.Negated && both != have&anything:
+		k.vars[t.Var], k.by[t.Var] = both|kinds&stated, l.Span
 	}
 	return true
+}
+
+// never reports kinds that have none in common. What a query asks for need not be there.
+func (k *kindChecker) never(a, b Kinds, d lang.Diagnostic) bool {
+	if a&b&stated != 0 || k.prog.Tables[k.rule.Table].Name == QueryTable {
+		d.Severity = lang.Warning
+	}
+	return k.fault(d)
 }
 
 func (k *kindChecker) of(t Term) Kinds {
@@ -137,9 +146,9 @@ func (k *kindChecker) builtin(l Literal) bool {
 		for i := range 2 {
 			switch other := k.of(l.Args[1-i]); {
 			case other&strings_ == 0:
-				kinds[i] = numbers
+				kinds[i] = numbers | other&stated
 			case other&numbers == 0:
-				kinds[i] = strings_
+				kinds[i] = strings_ | other&stated
 			}
 		}
 		if len(kinds) == 3 {
@@ -153,6 +162,7 @@ func (k *kindChecker) builtin(l Literal) bool {
 		case x == floats || y == floats:
 			kinds[2] = floats
 		}
+		kinds[2] |= (k.of(l.Args[0]) | k.of(l.Args[1])) & stated
 	}
 	for i, a := range l.Args {
 		if !k.meet(a, kinds[i], l) {

@@ -31,7 +31,7 @@ func (c *checker) placement() {
 	p := &Placement{Strategy: d.Strategy, From: -1, Text: d}
 	if !slices.Contains(Strategies, d.Strategy) {
 		e := lang.Errorf(d.StrategySpan, "there is no strategy %s", d.Strategy)
-		if n := nearest(d.Strategy, slices.Clone(Strategies)); n != "" {
+		if n := c.nearest(d.Strategy, slices.Clone(Strategies)); n != "" {
 			e = e.WithHint("did you mean %s?", n)
 		} else {
 			e = e.WithHint("strategies are %s", strings.Join(Strategies, ", "))

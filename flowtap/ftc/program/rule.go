@@ -124,7 +124,7 @@ func (r *ruleChecker) near(d lang.Diagnostic, name string) lang.Diagnostic {
 			names = append(names, n)
 		}
 	}
-	if n := nearest(name, names); n != "" && (len(name) > 2 || strings.EqualFold(n, name)) {
+	if n := r.nearest(name, names); n != "" && (len(name) > 2 || strings.EqualFold(n, name)) {
 		return d.WithHint("did you mean %s?", n)
 	}
 	return d
@@ -239,7 +239,7 @@ func (r *ruleChecker) builtin(a lang.Atom) (*Builtin, bool) {
 		for n := range builtins {
 			names = append(names, n)
 		}
-		if n := nearest(bare, names); n != "" {
+		if n := r.nearest(bare, names); n != "" {
 			d = d.WithHint("did you mean builtin:%s?", n)
 		}
 		return nil, r.fault(d)

@@ -2,8 +2,17 @@ package program
 
 import "slices"
 
-// nearest gives the name that was most likely meant, or "" where none is near.
-func nearest(name string, names []string) string {
+// Bounds of suggestions: which names are looked for, in bytes, and with how many others all of a policy's are compared.
+const (
+	maxName     = 64
+	maxCompared = 20_000
+)
+
+// nearest gives the name that was most likely meant, or "" where none is near, or looking costs too much.
+func (c *checker) nearest(name string, names []string) string {
+	if c.compared += len(names); len(name) > maxName || c.compared > maxCompared {
+		return ""
+	}
 	best, far := "", max(1, len(name)/3)+1
 	slices.Sort(names)
 	for _, n := range names {

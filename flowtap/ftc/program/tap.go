@@ -41,7 +41,7 @@ func (c *checker) declare(a *lang.Action) {
 func (c *checker) tapFields(a lang.Atom) ([]lang.Term, bool) {
 	if a.Table != actionTap {
 		d := lang.Errorf(a.TableSpan, "%s is not something that can be executed: %s is", a.Table, actionTap)
-		if nearest(a.Table, []string{actionTap, "tap"}) != "" {
+		if c.nearest(a.Table, []string{actionTap, "tap"}) != "" {
 			d = d.WithHint("did you mean %s?", actionTap)
 		}
 		return nil, c.fault(d)

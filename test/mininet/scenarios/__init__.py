@@ -11,7 +11,7 @@ NAMES = ["connectivity", "taps", "kinds", "monitors", "stale_megaflow", "megaflo
 WHEN_NAMED = ["bench"]
 
 # With labs side by side the long ones begin first.
-LONG = ["chaos.everything_fails", "placement.a_hot_node", "drift.under_traffic", "fields.what_a_frame_says", "stale_megaflow.with_the_epoch", "dhcp.a_lease_through_a_redirect", "megaflows.with_and_without_taps_elsewhere",
+LONG = ["chaos.everything_fails", "placement.a_hot_node", "placement.a_flow_too_large_for_one", "drift.under_traffic", "fields.what_a_frame_says", "stale_megaflow.with_the_epoch", "dhcp.a_lease_through_a_redirect", "megaflows.with_and_without_taps_elsewhere",
         "escape.nothing_escapes", "redirect.one_armed", "redirect.two_armed", "inline_tcp.a_stream_through_the_monitor"]
 
 # What differs from one tunnel type to another: copies, diverted frames and returned ones, between any two nodes.
