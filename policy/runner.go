@@ -40,6 +40,9 @@ type state struct {
 	*compiled
 	revision int64
 	status   flowtap.PolicyStatus
+	// stuck says why something could not move, until that is said; stays, that something could not the last time.
+	stuck lang.Diagnostics
+	stays bool
 }
 
 // New makes a Runner.
@@ -211,10 +214,20 @@ func (r *Runner) carryOut(ctx context.Context, id string) error {
 		}
 	}
 	if d.faults.Errors() && r.placer.recover(r.world, id, time.Now()) { // what it has goes on where it is
-		r.log.Warn("a part of a policy cannot be where it was to move", "policy", id, "reason", d.faults.String())
+		p.stuck = d.faults
 		return r.carryOut(ctx, id)
 	}
+	d.faults, p.stays, p.stuck = append(d.faults, warnings(p.stuck)...), len(p.stuck) > 0, nil
 	return r.say(ctx, p, d)
+}
+
+// warnings gives what is no error any more.
+func warnings(faults lang.Diagnostics) (out lang.Diagnostics) {
+	for _, f := range faults {
+		f.Severity = lang.Warning
+		out = append(out, f)
+	}
+	return out
 }
 
 // collect tells the placer what policies want that are due, and has what is due because of that looked at, too.
@@ -246,6 +259,11 @@ func (r *Runner) place() {
 	}
 	for id := range changed {
 		r.due[id] = true
+	}
+	for id, p := range r.policies {
+		if p.stays { // if it is so still
+			r.due[id] = true
+		}
 	}
 	for _, m := range r.placer.placed.Moves {
 		if m.Cause != placement.New {
