@@ -40,10 +40,17 @@ func (s *Server) policies() *resource[flowtap.Policy, flowtap.PolicyStatus] {
 	}
 }
 
+// maxSource bounds a policy's text as JSON, in bytes: a change of it is one transaction with the text before and after in the audit
+// log, and etcd takes 1.5 MiB.
+const maxSource = 480 << 10
+
 // checkSource says what is wrong with a policy's text.
 func checkSource(id, source string) error {
 	if source == "" {
 		return invalid("source", "is required: the policy's text")
+	}
+	if n := len(mustJSON(source)); n > maxSource {
+		return invalid("source", "has %d bytes as JSON, and may have %d: make several policies of it", n, maxSource)
 	}
 	_, ds := ftc.Load(ftc.Source(id, source), ftc.Options{})
 	if !ds.Errors() {

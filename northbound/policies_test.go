@@ -3,6 +3,7 @@ package northbound
 import (
 	"context"
 	"encoding/json"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -30,6 +31,20 @@ func TestAWrongPolicyIsRefusedWithAllThatIsWrong(t *testing.T) {
 	w.must(201, "POST", "/v1/policies", `{"id":"shop","source":"a(1)"}`)
 	w.must(422, "PUT", "/v1/policies/shop", `{"source":"a(x)"}`)
 	require.Equal(t, "a(1)", w.must(200, "GET", "/v1/policies/shop", "").str("source"))
+}
+
+// Whatever is taken can be changed and deleted, too.
+func TestTheLongestPolicy(t *testing.T) {
+	w := newWorld(t)
+	text := func(n int, end string) string {
+		return string(mustJSON("a(1)//" + strings.Repeat("<", n/6) + strings.Repeat("x", n%6) + end)) // < has 6 bytes as JSON
+	}
+	const room = maxSource - len(`"a(1)//x"`)
+	p := w.must(422, "POST", "/v1/policies", `{"id":"shop","source":`+text(room+1, "x")+`}`)
+	require.Equal(t, "source", p.str("field"))
+	w.must(201, "POST", "/v1/policies", `{"id":"shop","source":`+text(room, "x")+`}`)
+	w.must(200, "PUT", "/v1/policies/shop", `{"source":`+text(room, "y")+`}`)
+	w.must(204, "DELETE", "/v1/policies/shop", "")
 }
 
 // A policy's taps are for everybody to see, and for the policy alone to change.

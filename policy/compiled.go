@@ -27,8 +27,9 @@ type compiled struct {
 	text    lang.Diagnostics // what there is to say of the text
 	taps    *ftc.Taps        // nil: not evaluated
 	engine  *eval.Engine
-	pending []eval.Change   // facts that the engine was not told
-	reads   map[string]bool // collections that facts come from
+	beyond  lang.Diagnostics // why the facts as they are cannot be evaluated; nil: nobody tried, or they can
+	pending []eval.Change    // facts that the engine was not told
+	reads   map[string]bool  // collections that facts come from
 	limits  eval.Limits
 }
 
@@ -57,12 +58,14 @@ func (c *compiled) changed(e store.Event, was any) bool {
 	if !c.reads[e.Collection] {
 		return false
 	}
-	if c.engine == nil { // all facts will be read
-		return !e.StatusOnly
-	}
 	more := difference(c.program, c.view.rows(e.Collection, e.ID, was), c.view.rows(e.Collection, e.ID, e.Object))
-	c.pending = append(c.pending, more...)
-	return len(more) > 0
+	if len(more) == 0 {
+		return false
+	}
+	if c.beyond = nil; c.engine != nil { // else all facts will be read
+		c.pending = append(c.pending, more...)
+	}
+	return true
 }
 
 // wanted gives the contracts that the policy wants, or why it can have none.
@@ -70,7 +73,11 @@ func (c *compiled) wanted(w *World) ([]ftc.Wanted, lang.Diagnostics) {
 	if c.program == nil {
 		return nil, c.text
 	}
-	if c.engine == nil {
+	if c.beyond != nil {
+		return nil, c.beyond
+	}
+	fresh := c.engine == nil
+	if fresh {
 		c.engine = eval.New(c.program, c.limits)
 		c.taps = ftc.NewTaps(c.own, c.engine)
 		c.pending = c.view.facts(w, c.program)
@@ -81,7 +88,11 @@ func (c *compiled) wanted(w *World) ([]ftc.Wanted, lang.Diagnostics) {
 	if c.pending != nil {
 		if err := c.engine.Apply(c.pending); err != nil {
 			c.forget()
-			return nil, lang.Diagnostics{ftc.EvalFault(err)}
+			faults := lang.Diagnostics{ftc.EvalFault(err)}
+			if fresh { // else it may be the change that was too much
+				c.beyond = faults
+			}
+			return nil, faults
 		}
 		c.taps.Update()
 		c.pending = nil

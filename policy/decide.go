@@ -17,15 +17,32 @@ import (
 // A decision is what is to become of a policy's taps.
 type decision struct {
 	change store.PolicyChange
-	// faults, if there are errors among them, say why nothing is to be changed.
+	// faults, if there are errors among them, say why the policy cannot have what it wants.
 	faults lang.Diagnostics
 	wanted int
 }
 
 func (d *decision) empty() bool { return len(d.change.Put)+len(d.change.Delete) == 0 }
 
-// decide compares what a policy wants with the taps that it has.
+// decide compares what a policy wants with the taps that it has. With faults it keeps these, but for those of ports that are
+// no more: what a port is that somebody makes in its place is not known.
 func decide(w *World, c *compiled, revision int64, pl *placer) decision {
+	d := compare(w, c, revision, pl)
+	if !d.faults.Errors() {
+		return d
+	}
+	clear(d.change.Put)
+	d.change.Delete = nil
+	for id, t := range w.byPolicy[c.id] {
+		if !w.tappable(t.Spec.Src) {
+			d.change.Delete = append(d.change.Delete, id)
+		}
+	}
+	slices.Sort(d.change.Delete)
+	return d
+}
+
+func compare(w *World, c *compiled, revision int64, pl *placer) decision {
 	d := decision{change: store.PolicyChange{Policy: c.id, Revision: revision, Put: map[string]flowtap.Tap{}}}
 	wanted, faults := c.wanted(w)
 	if faults.Errors() {
@@ -35,6 +52,7 @@ func decide(w *World, c *compiled, revision int64, pl *placer) decision {
 	wanted, nobody := pl.contracts(c, wanted)
 	for i, one := range nobody {
 		if i == mostFaults {
+			d.faults[i-1] = d.faults[i-1].WithHint("the same is true of %d more taps", len(nobody)-i)
 			break
 		}
 		warning := c.taps.Because(one, "nobody watches port %s: there is no monitor that may and can", one.Tap.Src)
@@ -58,6 +76,8 @@ func decide(w *World, c *compiled, revision int64, pl *placer) decision {
 			d.change.Put[id], v.why[id] = tap, one
 		case have.Spec.Policy != c.id:
 			v.fault(one, "the id of this tap, %s, is another's", one.ID)
+		case !w.tappable(tap.Src):
+			v.fault(one, "%s", v.ends(tap))
 		}
 	}
 	for id := range w.byPolicy[c.id] {
@@ -153,7 +173,7 @@ func (v *validator) ends(t flowtap.Tap) string {
 	case src.Spec.Kind == topology.KindMonitor:
 		return "port " + name(t.Src) + " is a monitor, which cannot be tapped"
 	}
-	foreign := topology.ProjectOf(cmp.Or(t.Dst, t.DstPool)) != project
+	foreign := v.foreign(t)
 	if t.DstPool != "" {
 		p := v.world.Pools[t.DstPool]
 		switch {
@@ -174,11 +194,22 @@ func (v *validator) ends(t flowtap.Tap) string {
 	if t.Action == flowtap.Redirect && foreign {
 		for _, m := range flowtap.Monitors(t, v.poolOf(t)) {
 			if p := v.world.Ports[m]; p == nil || p.Spec.Tag != topology.TagVLAN {
-				return name(cmp.Or(t.Dst, t.DstPool)) + " takes no redirected frames of other projects: it needs tag vlan"
+				return v.policy.view.refused(t)
 			}
 		}
 	}
 	return ""
+}
+
+// foreign reports whether a tap leads to what is another project's.
+func (v *validator) foreign(t flowtap.Tap) bool {
+	return topology.ProjectOf(cmp.Or(t.Dst, t.DstPool)) != v.policy.view.project
+}
+
+// refused says that another project's monitor cannot be had by a redirecting tap, and nothing of why.
+func (v view) refused(t flowtap.Tap) string {
+	return topology.Relative(v.project, cmp.Or(t.Dst, t.DstPool)) +
+		" takes no redirected frames of other projects: it needs tag vlan, a way back of its own, and no copies; ask whose it is"
 }
 
 func (v *validator) poolOf(t flowtap.Tap) map[string]topology.Pool {
@@ -283,6 +314,9 @@ func (v *validator) redirects(concerned map[string]bool, gone []string) {
 			if topology.ProjectOf(other) != v.policy.view.project {
 				reason = "its monitor has what is of others already: a monitor without tag vlan serves one network"
 			}
+		}
+		if t := v.put[id]; v.foreign(t) { // which pools and return ports there are is not for this project to know
+			reason = v.policy.view.refused(t)
 		}
 		v.fault(one, "%s", reason)
 		return

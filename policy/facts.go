@@ -40,7 +40,7 @@ func (v view) rows(collection, id string, object any) []eval.Change {
 			return v.port(own, o)
 		}
 		if o.Spec.Kind == topology.KindMonitor && o.Spec.SharedWith.With(v.project) {
-			return []eval.Change{v.monitor(topology.Relative(v.project, id), o)}
+			return []eval.Change{v.monitor(topology.Relative(v.project, id), o, v.provider)}
 		}
 	case *store.Tap:
 		if ours && o.Spec.Policy == "" {
@@ -93,17 +93,18 @@ func (v view) port(id string, p *store.Port) []eval.Change {
 		all = append(all, row("flowtap:bindings", lang.Str(id), lang.Str(st.Node), lang.Integer(int64(st.OFPort))))
 	}
 	if s.Kind == topology.KindMonitor {
-		all = append(all, v.monitor(id, p))
+		all = append(all, v.monitor(id, p, true))
 	}
 	return all
 }
 
-func (v view) monitor(id string, p *store.Port) eval.Change {
+// monitor gives a monitor's row. With whom else one is shared, and how busy they keep it, is its owner's to know.
+func (v view) monitor(id string, p *store.Port, loads bool) eval.Change {
 	node, load := "", 0.0
 	if v.provider {
 		node = p.Status.Node
 	}
-	if p.Status.Monitor != nil {
+	if p.Status.Monitor != nil && loads {
 		load = p.Status.Monitor.CPU
 	}
 	return row("flowtap:monitors", lang.Str(id), lang.Str(cmp.Or(p.Status.State, topology.PortPending)), lang.Str(node), lang.Real(step(load)))

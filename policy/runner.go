@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -28,11 +29,15 @@ type Runner struct {
 	world    *World
 	policies map[string]*state
 	due      map[string]bool // ids of policies, also of such as there are no more
-	// echo is the revision of the last change: until the world has it nothing is decided.
-	echo     int64
-	attempts int // in vain, one after the other
-	again    <-chan time.Time
-	placer   *placer
+	// echo is the revision of the last change: until the world has it nothing is decided. lost is when that is waited for no
+	// longer: it may be of a history that is no more.
+	echo int64
+	lost <-chan time.Time
+	// half says that a part of a change was made and is still to be undone: until then nothing is changed.
+	half   bool
+	tries  map[string]int   // in vain, one after the other, by policy
+	again  <-chan time.Time // those are tried again; nil: at once
+	placer *placer
 }
 
 // state is a policy and what was said of it last.
@@ -48,12 +53,12 @@ type state struct {
 // New makes a Runner.
 func New(st *store.Store, log *slog.Logger) *Runner {
 	return &Runner{store: st, log: log, limits: usualLimits, inbox: make(chan func()),
-		world: newWorld(), policies: map[string]*state{}, due: map[string]bool{}, placer: newPlacer()}
+		world: newWorld(), policies: map[string]*state{}, due: map[string]bool{}, tries: map[string]int{}, placer: newPlacer()}
 }
 
 // Run follows the store until ctx ends.
 func (r *Runner) Run(ctx context.Context) error {
-	for err := r.store.UndoPlans(ctx); err != nil; err = r.store.UndoPlans(ctx) {
+	for err := r.undo(ctx); err != nil; err = r.undo(ctx) {
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -69,7 +74,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	defer look.Stop()
 	for {
 		inbox := r.inbox
-		if r.world.Revision == 0 || r.world.Revision < r.echo {
+		if r.behind() {
 			inbox = nil // what it asks about is on its way
 		}
 		select {
@@ -85,8 +90,10 @@ func (r *Runner) Run(ctx context.Context) error {
 			continue
 		case <-r.again:
 			r.again = nil
+		case <-r.lost:
+			r.lost, r.echo = nil, 0
 		case <-look.C:
-			if r.world.Revision == 0 || r.world.Revision < r.echo || len(r.placer.wants) == 0 {
+			if r.behind() || len(r.placer.wants) == 0 {
 				continue
 			}
 			r.place()
@@ -95,12 +102,18 @@ func (r *Runner) Run(ctx context.Context) error {
 	}
 }
 
+// behind reports whether the world is not yet as it is known to be.
+func (r *Runner) behind() bool { return r.world.Revision == 0 || r.world.Revision < r.echo }
+
 // follow takes what has changed.
 func (r *Runner) follow(b store.Batch) {
 	if b.Reset {
-		r.world, r.echo = newWorld(), 0
-		for _, p := range r.policies {
-			p.forget()
+		for id := range r.policies {
+			r.due[id] = true // also those that are not among the events
+		}
+		r.world, r.policies, r.lost = newWorld(), map[string]*state{}, nil
+		if b.Revision < r.echo {
+			r.lost = time.After(retryMost)
 		}
 	}
 	wanted := false // by somebody
@@ -117,6 +130,11 @@ func (r *Runner) follow(b store.Batch) {
 		if t, ok := e.Object.(*store.Tap); ok && t.Spec.Policy != "" {
 			r.due[t.Spec.Policy] = r.due[t.Spec.Policy] || !e.StatusOnly
 		}
+		if e.Collection == store.CollectionPorts && !e.StatusOnly {
+			for _, t := range r.world.bySrc[e.ID] { // which may be all that a policy has to do with it
+				r.due[t.Spec.Policy] = r.due[t.Spec.Policy] || t.Spec.Policy != "" && !r.world.tappable(e.ID)
+			}
+		}
 		if b.Reset {
 			continue
 		}
@@ -127,14 +145,6 @@ func (r *Runner) follow(b store.Batch) {
 		}
 	}
 	r.world.Revision = b.Revision
-	if b.Reset {
-		for id := range r.policies {
-			if r.world.Policies[id] == nil {
-				delete(r.policies, id)
-			}
-			r.due[id] = true
-		}
-	}
 	// What was in the way of a policy may be gone.
 	for id, p := range r.policies {
 		if wanted && p.engine != nil && p.status.State != flowtap.PolicyActive {
@@ -168,28 +178,50 @@ const (
 
 // settle decides for what is due, until something was changed whose echo has to come first.
 func (r *Runner) settle(ctx context.Context) {
-	if r.world.Revision >= r.echo && r.again == nil {
-		r.collect()
-	}
-	for _, id := range slices.Sorted(maps.Keys(r.due)) {
-		if r.world.Revision < r.echo || r.again != nil || ctx.Err() != nil {
+	if r.half && r.again == nil {
+		if err := r.undo(ctx); err != nil {
+			r.later(ctx, "", err)
 			return
 		}
+		delete(r.tries, "")
+	}
+	if r.half || r.behind() {
+		return
+	}
+	r.collect()
+	for _, id := range r.ready() {
 		delete(r.due, id)
 		if err := r.carryOut(ctx, id); err != nil {
-			if ctx.Err() != nil {
-				return
-			}
 			r.due[id] = true
-			pause := min(retryLeast<<min(r.attempts, 10), retryMost)
-			r.attempts++
-			if r.attempts > 3 {
-				r.log.Warn("a policy cannot be carried out now; will try again", "policy", id, "error", err)
-			}
-			r.again = time.After(pause)
+			r.later(ctx, id, err)
 			return
 		}
-		r.attempts = 0
+		delete(r.tries, id)
+		if r.behind() || ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+// ready gives the policies that are due, those that were tried in vain behind all others, and not before it is time.
+func (r *Runner) ready() (ids []string) {
+	for id := range r.due {
+		if r.again == nil || r.tries[id] == 0 {
+			ids = append(ids, id)
+		}
+	}
+	slices.SortFunc(ids, func(a, b string) int { return cmp.Or(cmp.Compare(r.tries[a], r.tries[b]), cmp.Compare(a, b)) })
+	return ids
+}
+
+// later has what was tried in vain tried again.
+func (r *Runner) later(ctx context.Context, policy string, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	r.again = time.After(min(retryLeast<<min(r.tries[policy], 10), retryMost))
+	if r.tries[policy]++; r.tries[policy] > 3 {
+		r.log.Warn("a policy cannot be carried out now; will try again", "policy", policy, "error", err)
 	}
 }
 
@@ -201,21 +233,26 @@ func (r *Runner) carryOut(ctx context.Context, id string) error {
 		return r.withdraw(ctx, id)
 	}
 	d := decide(r.world, p.compiled, p.revision, r.placer)
-	if !d.faults.Errors() && !d.empty() {
+	if !d.empty() {
 		began := time.Now()
-		rev, err := r.store.ChangeTaps(ctx, d.change)
-		if fault := p.refusal(err, r.attempts); fault != nil {
+		err := r.change(ctx, d.change)
+		if fault := p.refusal(err, r.tries[id]); fault != nil && !r.half {
 			d.faults = append(d.faults, *fault)
 		} else if err != nil {
-			return r.undo(ctx, err)
+			return err
 		} else {
-			r.echo = rev
 			r.log.Info("a policy changed its taps", "policy", id, "put", len(d.change.Put), "deleted", len(d.change.Delete), "taps", d.wanted, "took", time.Since(began))
 		}
 	}
-	if d.faults.Errors() && r.placer.recover(r.world, id, time.Now()) { // what it has goes on where it is
-		p.stuck = d.faults
+	switch failed := d.faults.Errors(); {
+	case failed && r.placer.recover(r.world, id, time.Now()): // what it has goes on where it is
+		if p.stuck = d.faults; r.behind() {
+			r.due[id] = true
+			return nil
+		}
 		return r.carryOut(ctx, id)
+	case failed:
+		p.stuck = nil
 	}
 	d.faults, p.stays, p.stuck = append(d.faults, warnings(p.stuck)...), len(p.stuck) > 0, nil
 	return r.say(ctx, p, d)
@@ -230,10 +267,27 @@ func warnings(faults lang.Diagnostics) (out lang.Diagnostics) {
 	return out
 }
 
+// change makes a change, or leaves no half of it behind.
+func (r *Runner) change(ctx context.Context, c store.PolicyChange) error {
+	rev, err := r.store.ChangeTaps(ctx, c)
+	r.echo = max(r.echo, rev)
+	if err != nil {
+		err = errors.Join(err, r.undo(ctx))
+	}
+	return err
+}
+
+// undo takes back what was made of a change that was not made whole.
+func (r *Runner) undo(ctx context.Context) error {
+	rev, err := r.store.UndoPlans(ctx)
+	r.echo, r.half = max(r.echo, rev), err != nil
+	return err
+}
+
 // collect tells the placer what policies want that are due, and has what is due because of that looked at, too.
 func (r *Runner) collect() {
 	changed := false
-	for id := range r.due {
+	for _, id := range r.ready() {
 		p := r.policies[id]
 		if p == nil {
 			_, had := r.placer.wants[id]
@@ -278,18 +332,11 @@ func (r *Runner) withdraw(ctx context.Context, id string) error {
 	if len(taps) == 0 {
 		return nil
 	}
-	rev, err := r.store.ChangeTaps(ctx, store.PolicyChange{Policy: id, Delete: taps})
-	if err != nil {
-		return r.undo(ctx, err)
+	if err := r.change(ctx, store.PolicyChange{Policy: id, Delete: taps}); err != nil {
+		return err
 	}
-	r.echo = rev
 	r.log.Info("a policy is gone, and its taps with it", "policy", id, "deleted", len(taps))
 	return nil
-}
-
-// undo leaves no half of a change behind.
-func (r *Runner) undo(ctx context.Context, err error) error {
-	return errors.Join(err, r.store.UndoPlans(ctx))
 }
 
 // say writes a policy's status.
@@ -346,70 +393,4 @@ func (c *compiled) refusal(err error, attempts int) *lang.Diagnostic {
 func wrong(format string, args ...any) *lang.Diagnostic {
 	d := lang.Errorf(lang.Span{}, format, args...)
 	return &d
-}
-
-// A Rehearsal is what a policy would do if it was written.
-type Rehearsal struct {
-	Diagnostics []flowtap.Diagnostic
-	// Put has taps as they would be, by inside ids; of these, Was has those that are there now, as they are. Delete has
-	// those that would go.
-	Put, Was, Delete map[string]flowtap.Tap
-}
-
-// Rehearse says what would become of the taps of a policy if it was p; nil: if it was deleted.
-func (r *Runner) Rehearse(ctx context.Context, id string, p *flowtap.Policy) (Rehearsal, error) {
-	done := make(chan Rehearsal, 1)
-	select {
-	case r.inbox <- func() { done <- r.rehearse(id, p) }:
-	case <-ctx.Done():
-		return Rehearsal{}, ctx.Err()
-	}
-	select {
-	case out := <-done:
-		return out, nil
-	case <-ctx.Done():
-		return Rehearsal{}, ctx.Err()
-	}
-}
-
-func (r *Runner) rehearse(id string, p *flowtap.Policy) Rehearsal {
-	out := Rehearsal{Put: map[string]flowtap.Tap{}, Was: map[string]flowtap.Tap{}, Delete: map[string]flowtap.Tap{}}
-	if p == nil {
-		for id, t := range r.world.byPolicy[id] {
-			out.Delete[id] = t.Spec
-		}
-		return out
-	}
-	c := newCompiled(id, *p, r.limits)
-	d := decide(r.world, c, 0, r.suppose(c))
-	ds := d.faults
-	if c.program != nil {
-		ds = append(slices.Clone(c.text), ds...)
-	}
-	out.Diagnostics = ftc.Report(ds)
-	if d.faults.Errors() {
-		return out
-	}
-	for id, t := range d.change.Put {
-		out.Put[id] = t
-		if have := r.world.Taps[id]; have != nil {
-			out.Was[id] = have.Spec
-		}
-	}
-	for _, id := range d.change.Delete {
-		out.Delete[id] = r.world.Taps[id].Spec
-	}
-	return out
-}
-
-// suppose gives where everything would be if a policy was there.
-func (r *Runner) suppose(c *compiled) *placer {
-	p := *r.placer
-	p.wants = maps.Clone(p.wants)
-	if wanted, faults := c.wanted(r.world); !faults.Errors() && p.put(r.world, c, wanted, time.Now()) {
-		if _, err := p.place(r.world, time.Now()); err != nil {
-			return r.placer
-		}
-	}
-	return &p
 }

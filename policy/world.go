@@ -61,6 +61,12 @@ func (w *World) apply(e store.Event) (was any) {
 	return nil
 }
 
+// tappable reports whether there is a port, and taps can be of it.
+func (w *World) tappable(port string) bool {
+	p := w.Ports[port]
+	return p != nil && p.Spec.Kind != topology.KindMonitor
+}
+
 func put[O any](all map[string]*O, e store.Event) any {
 	was, there := all[e.ID]
 	if o, ok := e.Object.(*O); ok {

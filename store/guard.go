@@ -39,7 +39,8 @@ func WithSiblingCheck(f func(siblings []*Tap) error) WriteOption {
 
 // WithoutOverlap makes the write of a tap fail with an *OverlapError where another tap of the same
 // src exists, at that very moment, that it overlaps (flowtap.Overlap). Disabled ones count, so that
-// enabling one cannot fail. It has no meaning for other collections.
+// enabling one cannot fail; so do those that a change under way takes away (Plan), until it has ended.
+// It has no meaning for other collections.
 func WithoutOverlap() WriteOption {
 	return func(o *writeOptions) { o.overlap = true }
 }
@@ -95,7 +96,9 @@ func (g *guard) check(ctx context.Context, id string) error {
 				set = x.except(g.src, id)
 			}
 			if g.opt.overlap {
-				overlap = x.overlap(id, *g.tap)
+				if overlap = x.overlap(id, *g.tap); overlap == nil {
+					overlap = g.s.mirror.lockedPlannedOverlap(*g.tap)
+				}
 			}
 		})
 		if err != nil {
@@ -126,8 +129,13 @@ func (g *guard) check(ctx context.Context, id string) error {
 	}
 }
 
-// failed says that the transaction failed and nothing else explains it: the siblings have changed.
-func (g *guard) failed() { g.not = g.rev }
+// failed takes the revision that the guard key had when the transaction failed. If it is as it was, it was not the siblings that
+// have changed.
+func (g *guard) failed(rev int64) {
+	if rev != g.rev {
+		g.not = g.rev
+	}
+}
 
 // written keeps the next check in this process from being made with a mirror that has not seen this
 // write yet, which would cost a transaction for nothing.

@@ -74,11 +74,28 @@ func decodePlan(kv *mvccpb.KeyValue) (Plan, error) {
 	return p, nil
 }
 
-// UndoPlans undoes what there is of changes of taps that nobody makes any more: those of a process that ended meanwhile.
-func (s *Store) UndoPlans(ctx context.Context) error {
+// lockedPlannedOverlap finds a tap that a change under way has taken away, or made another, and that t cannot stand with: who acts
+// on taps still has it, and it is there again if the change is undone.
+func (m *mirror) lockedPlannedOverlap(t flowtap.Tap) *OverlapError {
+	for _, p := range m.plans {
+		for id, was := range p {
+			if was == nil {
+				continue
+			}
+			if d, witness, ok := flowtap.Overlap(t, was.Spec); ok {
+				return &OverlapError{With: id, Direction: d, Priority: t.Priority, Witness: witness}
+			}
+		}
+	}
+	return nil
+}
+
+// UndoPlans undoes what there is of changes of taps that nobody makes any more: those of a process that ended meanwhile. It
+// gives the revision at which all are undone; 0: there was none.
+func (s *Store) UndoPlans(ctx context.Context) (revision int64, err error) {
 	kvs, _, err := s.scan(ctx, plansPrefix, 0)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	var policies []string
 	for _, kv := range kvs {
@@ -86,18 +103,19 @@ func (s *Store) UndoPlans(ctx context.Context) error {
 		policies = append(policies, policy)
 	}
 	for _, policy := range slices.Compact(policies) {
-		if err := s.undoPlan(ctx, policy); err != nil {
-			return fmt.Errorf("undo the change of the taps of policy %s: %w", policy, err)
+		rev, err := s.undoPlan(ctx, policy)
+		if revision = max(revision, rev); err != nil {
+			return revision, fmt.Errorf("undo the change of the taps of policy %s: %w", policy, err)
 		}
 	}
-	return nil
+	return revision, nil
 }
 
 // undoPlan undoes the parts of a change, the last one first.
-func (s *Store) undoPlan(ctx context.Context, policy string) error {
+func (s *Store) undoPlan(ctx context.Context, policy string) (revision int64, err error) {
 	kvs, _, err := s.scan(ctx, planPrefix(policy), 0)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	for _, kv := range kvs { // what is undone is what there is now
 		s.mirror.wrote(kv.ModRevision)
@@ -105,24 +123,25 @@ func (s *Store) undoPlan(ctx context.Context, policy string) error {
 	for _, kv := range slices.Backward(kvs) {
 		plan, err := decodePlan(kv)
 		if err != nil {
-			return err
+			return revision, err
 		}
-		for {
-			again, err := s.undoPart(ctx, policy, string(kv.Key), kv.ModRevision, plan)
-			if err != nil {
-				return err
+		for again := true; again; {
+			var rev int64
+			rev, again, err = s.undoPart(ctx, policy, string(kv.Key), kv.ModRevision, plan)
+			if revision = max(revision, rev); err != nil {
+				return revision, err
 			}
-			if !again || !pause(ctx, undoAgain) {
-				break
+			if again && !pause(ctx, undoAgain) {
+				return revision, readError(ctx.Err())
 			}
 		}
 	}
-	return nil
+	return revision, nil
 }
 
 // undoPart makes the taps of one part what they were, in the transaction that takes the part away. again: they have
 // changed meanwhile.
-func (s *Store) undoPart(ctx context.Context, policy, key string, rev int64, plan Plan) (again bool, err error) {
+func (s *Store) undoPart(ctx context.Context, policy, key string, rev int64, plan Plan) (done int64, again bool, err error) {
 	w := newTapWrite(s)
 	w.require(clientv3.Compare(clientv3.ModRevision(key), "=", rev))
 	w.then = append(w.then, clientv3.OpDelete(key))
@@ -138,32 +157,32 @@ func (s *Store) undoPart(ctx context.Context, policy, key string, rev int64, pla
 		steps = w.possible(m, steps, policy)
 		return w.look(m, steps, policy)
 	}); err != nil {
-		return false, err
+		return 0, false, err
 	}
 	for _, step := range steps {
 		if _, err := w.step(ctx, step); err != nil {
-			return false, err
+			return 0, false, err
 		}
 		if step.is == nil || step.was != nil {
 			continue
 		}
 		status, err := encodeStatus(step.is.Status)
 		if err != nil {
-			return false, err
+			return 0, false, err
 		}
 		w.then = append(w.then, clientv3.OpPut(statusKey(CollectionTaps, step.id), status))
 	}
 	r, err := s.commit(ctx, w.cmps, w.then, []clientv3.Op{clientv3.OpGet(key)})
 	switch {
 	case err != nil:
-		return false, err
+		return 0, false, err
 	case r.Succeeded:
 		s.mirror.wrote(r.Header.Revision)
-		return false, nil
+		return r.Header.Revision, false, nil
 	case first(r, 0) == nil:
-		return false, nil // somebody else has undone it
+		return 0, false, nil // somebody else has undone it
 	}
-	return true, nil
+	return 0, true, nil
 }
 
 // undoAgain is how long the mirror is given to see what has changed meanwhile.

@@ -6,14 +6,17 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"pgregory.net/rapid"
 
 	"github.com/flowtap/flowtap/access"
 	"github.com/flowtap/flowtap/flowtap"
+	"github.com/flowtap/flowtap/topology"
 )
 
 func policyTap(src, dst, match string) flowtap.Tap {
@@ -181,7 +184,8 @@ func TestAnInterruptedChangeIsUndone(t *testing.T) {
 			require.NoError(rt, err)
 			more -= n
 		}
-		require.NoError(rt, s.UndoPlans(ctx))
+		_, err = s.UndoPlans(ctx)
+		require.NoError(rt, err)
 		require.Equal(rt, before, s.storedTaps(t))
 
 		require.NoError(rt, s.changeTaps(t, c))
@@ -196,7 +200,8 @@ func TestAnInterruptedChangeIsUndone(t *testing.T) {
 	})
 }
 
-// What cannot be again is left out, and what can be is not.
+// What cannot be again is left out, and what can be is not. Nobody takes the place of a tap by the API before the change has
+// ended: who acts on taps still has it.
 func TestUndoWhereSomebodyTookThePlace(t *testing.T) {
 	t.Parallel()
 	s := openStore(t, Config{DataDir: t.TempDir(), txnOps: 5})
@@ -212,13 +217,96 @@ func TestUndoWhereSomebodyTookThePlace(t *testing.T) {
 	require.NoError(t, err)
 	hand := policyTap("web", "ids1", "tcp")
 	hand.Policy = ""
+	var overlap *OverlapError
 	_, _, err = s.Taps().Create(ctx, "mine", hand, WithoutOverlap())
-	require.NoError(t, err, "the place is free")
+	require.ErrorAs(t, err, &overlap)
+	require.Equal(t, "p-1", overlap.With)
+	require.ErrorAs(t, s.CheckOverlap(ctx, "mine", hand), &overlap)
+	_, _, err = s.Taps().Create(ctx, "mine", hand)
+	require.NoError(t, err)
 
 	_, err = s.ChangeTaps(ctx, PolicyChange{Policy: "p", Put: map[string]flowtap.Tap{"p-3": policyTap("db", "ids1", "")}})
 	require.ErrorIs(t, err, ErrChanged, "one change of a policy at a time")
-	require.NoError(t, s.UndoPlans(ctx))
+	undone, err := s.UndoPlans(ctx)
+	require.NoError(t, err)
+	require.Equal(t, revisionOf(t, s, guardKey("web")), undone)
 	require.Equal(t, []string{"mine", "p-2"}, slices.Sorted(maps.Keys(s.storedTaps(t))))
 	require.NoError(t, s.change(t, map[string]flowtap.Tap{"p-3": policyTap("db", "ids1", "")}))
-	require.NoError(t, s.UndoPlans(context.WithoutCancel(ctx)))
+	undone, err = s.UndoPlans(ctx)
+	require.NoError(t, err)
+	require.Zero(t, undone, "there is nothing to undo")
+	require.NoError(t, s.CheckOverlap(ctx, "mine", hand))
+}
+
+// That others make taps in the same project meanwhile is no reason to begin anew.
+func TestALargeChangeAmongOthersWrites(t *testing.T) {
+	t.Parallel()
+	s := openStore(t, Config{DataDir: t.TempDir(), txnOps: 10})
+	create(t, s.Projects(), "blue", access.Project{})
+	create(t, s.Networks(), "blue:shop", topology.Network{})
+	create(t, s.Ports(), "blue:web", vmSpec("blue:shop", 1))
+	create(t, s.Ports(), "blue:ids1", monitorSpec("ids1"))
+	ctx, cancel := context.WithCancel(testContext(t))
+	changes := s.Follow(ctx)
+	next(t, changes)
+	var others sync.WaitGroup
+	defer others.Wait()
+	defer cancel()
+	others.Go(func() { // another process, which counts by itself
+		left := chunkTries - 2
+		for b := range changes {
+			for _, e := range b.Events {
+				if e.Collection != CollectionPlans || left == 0 {
+					continue
+				}
+				left--
+				_, err := s.EtcdClient().Put(testContext(t), refsOf(CollectionProjects, "blue")+"taps/other"+fmt.Sprint(left), "")
+				assert.NoError(t, err)
+			}
+		}
+	})
+	put := map[string]flowtap.Tap{}
+	for i := range 40 {
+		tap := policyTap("blue:web", "blue:ids1", fmt.Sprintf("tcp,tp_dst=%d", i+1))
+		tap.Policy = "blue:p"
+		put[fmt.Sprintf("blue:p-%03d", i)] = tap
+	}
+	_, err := s.ChangeTaps(ctx, PolicyChange{Policy: "blue:p", Put: put})
+	require.NoError(t, err)
+	require.Len(t, s.storedTaps(t), 40)
+}
+
+// A port with many taps has an index of them, which a change that is refused leaves as it was.
+func TestAChangeAmongManyTaps(t *testing.T) {
+	t.Parallel()
+	s := openStore(t, Config{DataDir: t.TempDir()})
+	shop(t, s)
+	put := map[string]flowtap.Tap{}
+	for i := range largeSet + 1 {
+		put[fmt.Sprintf("p-%04d", i)] = policyTap("web", "ids1", fmt.Sprintf("tcp,tp_dst=%d", i+1))
+	}
+	require.NoError(t, s.change(t, put))
+	var overlap *OverlapError
+	free := func(id, match, with string) {
+		t.Helper()
+		tap := policyTap("web", "ids1", match)
+		tap.Policy = ""
+		err := s.CheckOverlap(testContext(t), id, tap)
+		if with == "" {
+			require.NoError(t, err)
+			return
+		}
+		require.ErrorAs(t, err, &overlap)
+		require.Equal(t, with, overlap.With)
+	}
+	moved := map[string]flowtap.Tap{"p-x": put["p-0000"]}
+	require.NoError(t, s.change(t, moved, "p-0000"), "what goes makes room")
+	free("mine", "tcp,tp_dst=1", "p-x")
+	bad := map[string]flowtap.Tap{"p-0000": put["p-0000"], "p-y": policyTap("web", "ids1", "tcp,tp_dst=2-3")}
+	require.ErrorAs(t, s.change(t, bad, "p-x", "p-0001"), &overlap)
+	require.Equal(t, "p-0002", overlap.With)
+	free("mine", "tcp,tp_dst=1", "p-x")
+	free("mine", "tcp,tp_dst=2", "p-0001")
+	free("p-x", "tcp,tp_dst=1", "")
+	free("mine", fmt.Sprintf("tcp,tp_dst=%d", largeSet+2), "")
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/flowtap/flowtap/access"
 	"github.com/flowtap/flowtap/flowtap"
 	"github.com/flowtap/flowtap/topology"
 )
@@ -179,5 +180,33 @@ func TestRedirectedFrom(t *testing.T) {
 		other.mirror.mu.Lock()
 		defer other.mirror.mu.Unlock()
 		require.Empty(t, other.mirror.redirects.from)
+	})
+}
+
+// All members of the largest pool can be others at once, on an etcd as it comes, too.
+func TestAllMembersOfAPoolAreReplaced(t *testing.T) {
+	eachStore(t, func(t *testing.T, open func() *Store) {
+		ctx, s := testContext(t), open()
+		var ids [2][]string
+		for i := range 2 * topology.MaxMembers {
+			id := fmt.Sprintf("ids%03d", i)
+			ids[i%2] = append(ids[i%2], id)
+		}
+		together(8, func(k int) {
+			for i := k; i < 2*topology.MaxMembers; i += 8 {
+				_, _, err := s.Ports().Create(ctx, ids[i%2][i/2], monitorSpec(ids[i%2][i/2]))
+				assert.NoError(t, err)
+			}
+		})
+		made := create(t, s.Pools(), "ids", poolSpec(ids[0]...))
+		_, err := s.Pools().Replace(ctx, "ids", poolSpec(ids[1]...), made.Revision, Recorded(access.Record{Request: "r"}),
+			WithUsers(func([]User) error { return nil }))
+		require.NoError(t, err)
+		require.NoError(t, s.Ports().Delete(ctx, ids[0][0], 0), "no member any more")
+		var used *InUseError
+		require.ErrorAs(t, s.Ports().Delete(ctx, ids[1][63], 0), &used)
+		records, _, err := s.Audit(ctx, access.Filter{Collection: CollectionPools}, "", false, 10)
+		require.NoError(t, err)
+		require.Len(t, records, 1)
 	})
 }

@@ -70,3 +70,24 @@ func TestAuditRecordsAreOfTheChange(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 1, removed)
 }
+
+// Who makes a tap of the same project at the same moment costs a tap another try, and no more.
+func TestATapThatLosesARaceForRoom(t *testing.T) {
+	t.Parallel()
+	s := openStore(t, Config{DataDir: t.TempDir()})
+	create(t, s.Projects(), "blue", access.Project{})
+	create(t, s.Networks(), "blue:shop", topology.Network{})
+	create(t, s.Ports(), "blue:web", vmSpec("blue:shop", 1))
+	made := create(t, s.Ports(), "blue:ids1", monitorSpec("ids1"))
+	waitFor(t, s, made.Revision)
+	calls := 0
+	_, _, err := s.Taps().Create(testContext(t), "blue:t", tapSpec("blue:web", "blue:ids1"), WithSiblingCheck(func([]*Tap) error {
+		if calls++; calls > 1 {
+			return nil
+		}
+		_, err := s.EtcdClient().Put(testContext(t), refsOf(CollectionProjects, "blue")+"taps/other", "") // as another process does
+		return err
+	}))
+	require.NoError(t, err)
+	require.Equal(t, 2, calls)
+}

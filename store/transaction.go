@@ -15,6 +15,7 @@ type write struct {
 	refs                []ref    // must exist
 	uniques             []unique // must be free
 	unchanged           []unchanged
+	src                 string // whose siblings were checked; empty: nobody's
 }
 
 func newWrite(collection, id string) *write {
@@ -76,6 +77,7 @@ func uniqueKeys(l links) (keys []string) {
 // the taps of each src change.
 func (w *write) guard(g guard, srcs ...string) {
 	if g.checks() {
+		w.src = g.src
 		w.require(clientv3.Compare(clientv3.ModRevision(guardKey(g.src)), "=", g.rev))
 	}
 	for i, src := range srcs {
@@ -86,7 +88,7 @@ func (w *write) guard(g guard, srcs ...string) {
 }
 
 // otherwise is what the transaction reads if a condition does not hold: the object, its status, each
-// reference, each unique value.
+// reference, each unique value, what is to be unchanged, the guard of the siblings.
 func (w *write) otherwise() []clientv3.Op {
 	ops := []clientv3.Op{clientv3.OpGet(w.key), clientv3.OpGet(statusKey(w.collection, w.id))}
 	for _, r := range w.refs {
@@ -98,7 +100,37 @@ func (w *write) otherwise() []clientv3.Op {
 	for _, u := range w.unchanged {
 		ops = append(ops, clientv3.OpGet(u.key, clientv3.WithKeysOnly()))
 	}
+	if w.src != "" {
+		ops = append(ops, clientv3.OpGet(guardKey(w.src), clientv3.WithKeysOnly()))
+	}
 	return ops
+}
+
+// siblings gives the revision of the guard as a transaction that failed read it; 0: there was none, or nobody asked.
+func (w *write) siblings(r *clientv3.TxnResponse) int64 {
+	if w.src == "" {
+		return 0
+	}
+	if kv := first(r, 2+len(w.refs)+len(w.uniques)+len(w.unchanged)); kv != nil {
+		return kv.ModRevision
+	}
+	return 0
+}
+
+// nestedOps is how many operations a transaction within another has: an etcd as it comes takes 128 in one, and in each
+// within it as many as the one around it has conditions, reads or operations fewer than that. A pool has 64 members.
+const nestedOps = 50
+
+// within puts operations that are too many for one transaction into transactions within it. All are made or none.
+func within(ops []clientv3.Op) []clientv3.Op {
+	if len(ops) <= fewOps {
+		return ops
+	}
+	var out []clientv3.Op
+	for some := range slices.Chunk(ops, nestedOps) {
+		out = append(out, clientv3.OpTxn(nil, some, nil))
+	}
+	return out
 }
 
 // depend requires that objects are as they were.

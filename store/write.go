@@ -89,7 +89,7 @@ func (c *Collection[S, T]) create(ctx context.Context, id string, num uint32, sp
 		if err := w.why(r); err != nil {
 			return nil, false, err
 		}
-		g.failed()
+		g.failed(w.siblings(r))
 	}
 }
 
@@ -174,7 +174,7 @@ func (c *Collection[S, T]) replace(ctx context.Context, id string, spec S, ifRev
 		if err := w.audit(opt, access.Replace, l.project, was.Spec, spec); err != nil {
 			return nil, err
 		}
-		r, err := c.s.commit(ctx, w.cmps, w.then, w.otherwise())
+		r, err := c.s.commit(ctx, w.cmps, within(w.then), w.otherwise())
 		if err != nil {
 			return nil, err
 		}
@@ -188,7 +188,7 @@ func (c *Collection[S, T]) replace(ctx context.Context, id string, spec S, ifRev
 			if err := w.why(r); err != nil {
 				return nil, err
 			}
-			g.failed()
+			g.failed(w.siblings(r))
 		}
 	}
 }
