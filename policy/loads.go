@@ -41,7 +41,8 @@ func (m meter) next(st flowtap.TapStatus, truncate int, now time.Time) meter {
 	switch {
 	case m.at.IsZero() && at.IsZero():
 		return meter{at: now, blank: true}
-	case m.at.IsZero(), m.blank && !at.IsZero(), c.MatchedBytes < m.last.MatchedBytes:
+	case m.at.IsZero(), m.blank && !at.IsZero(), c.MatchedBytes < m.last.MatchedBytes,
+		c.MatchedBytes > m.last.MatchedBytes && at.Before(m.at): // the clock was put back
 		return meter{last: c, at: at}
 	case c.MatchedBytes > m.last.MatchedBytes && at.Sub(m.at) >= countedOver:
 		return meter{last: c, at: at, rate: copied(m.last, c, truncate) / at.Sub(m.at).Seconds(), known: true}

@@ -36,6 +36,9 @@ func TestRatesOfCounters(t *testing.T) {
 		assert.Equal(t, 100.0, idle.next(read(5500, 3605), 0, after(3605)).rate, "%s: then it was of late", name)
 	}
 	assert.False(t, m.next(read(10, 16), 0, after(16)).known, "began anew")
+	back := m.next(read(4000, -3600), 0, after(-3599))
+	assert.False(t, back.known, "the clock was put back")
+	assert.Equal(t, 200.0, back.next(read(6000, -3590), 0, after(-3589)).rate)
 
 	never := meter{}.next(flowtap.TapStatus{}, 0, t0)
 	assert.False(t, never.known)

@@ -212,6 +212,33 @@ func TestWhatCannotMoveStays(t *testing.T) {
 	assert.False(t, p.recover(w, "shop", t0))
 }
 
+// A tap that has to move to where it cannot be stays where it is; its policy stays in force, and says so for as long as that is so.
+func TestAPolicySaysWhatCannotMove(t *testing.T) {
+	l := newLab(t)
+	l.network("other")
+	l.vm("web")
+	l.monitor("ids1")
+	l.monitor("ids2")
+	for _, id := range []string{"web", "ids1"} {
+		l.at(id, "n1")
+	}
+	l.at("ids2", "n2")
+	_, _, err := l.store.Ports().Create(l.ctx(), "db", topology.Port{Network: "other", Kind: topology.KindVM, Interface: "db"})
+	require.NoError(t, err)
+	l.hand("hand", flowtap.Tap{Src: "db", Dst: "ids2", Action: flowtap.Redirect, Priority: 7})
+	l.policy("shop", `placement hybrid
+execute[flowtap:tap("web", match="tcp", action="redirect", direction="in")]`)
+	l.eventually("- db>ids2", "shop web>ids1 nw_proto=TCP")
+	l.at("ids1", "")
+	st := l.until("shop", func(s flowtap.PolicyStatus) bool { return len(s.Diagnostics) > 0 })
+	assert.Equal(t, flowtap.PolicyActive, st.State)
+	assert.Equal(t, "warning", st.Diagnostics[0].Severity)
+	assert.Contains(t, st.Diagnostics[0].Message, "monitor ids2 has no tag vlan")
+	l.eventually("- db>ids2", "shop web>ids1 nw_proto=TCP")
+	l.at("ids1", "n1")
+	l.until("shop", func(s flowtap.PolicyStatus) bool { return s.State == flowtap.PolicyActive && len(s.Diagnostics) == 0 })
+}
+
 // A tap of somebody else, at a priority that exceptions of a placed one would have, keeps that whole.
 func TestOthersInTheWayKeepATapWhole(t *testing.T) {
 	w, c := loaded(0.3, t0)

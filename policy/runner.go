@@ -45,6 +45,9 @@ type state struct {
 	*compiled
 	revision int64
 	status   flowtap.PolicyStatus
+	// stuck says why something could not move, until that is said; stays, that something could not the last time.
+	stuck lang.Diagnostics
+	stays bool
 }
 
 // New makes a Runner.
@@ -241,11 +244,27 @@ func (r *Runner) carryOut(ctx context.Context, id string) error {
 			r.log.Info("a policy changed its taps", "policy", id, "put", len(d.change.Put), "deleted", len(d.change.Delete), "taps", d.wanted, "took", time.Since(began))
 		}
 	}
-	if d.faults.Errors() && r.placer.recover(r.world, id, time.Now()) { // what it has goes on where it is
-		r.log.Warn("a part of a policy cannot be where it was to move", "policy", id, "reason", d.faults.String())
+	switch failed := d.faults.Errors(); {
+	case failed && r.placer.recover(r.world, id, time.Now()): // what it has goes on where it is
+		if p.stuck = d.faults; r.behind() {
+			r.due[id] = true
+			return nil
+		}
 		return r.carryOut(ctx, id)
+	case failed:
+		p.stuck = nil
 	}
+	d.faults, p.stays, p.stuck = append(d.faults, warnings(p.stuck)...), len(p.stuck) > 0, nil
 	return r.say(ctx, p, d)
+}
+
+// warnings gives what is no error any more.
+func warnings(faults lang.Diagnostics) (out lang.Diagnostics) {
+	for _, f := range faults {
+		f.Severity = lang.Warning
+		out = append(out, f)
+	}
+	return out
 }
 
 // change makes a change, or leaves no half of it behind.
@@ -294,6 +313,11 @@ func (r *Runner) place() {
 	}
 	for id := range changed {
 		r.due[id] = true
+	}
+	for id, p := range r.policies {
+		if p.stays { // if it is so still
+			r.due[id] = true
+		}
 	}
 	for _, m := range r.placer.placed.Moves {
 		if m.Cause != placement.New {

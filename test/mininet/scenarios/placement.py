@@ -91,8 +91,8 @@ def a_flow_too_large_for_one(w, check):
             taps = until(w, lambda taps: any(t["dst"] == "ids2" for t in taps), 4 * WAIT)
             print(f"     one tap became {len(taps)}, {time.monotonic() - began:.1f} s after the traffic began", flush=True)
             first = {into: into.next, out: out.next}
-            into.wait_more(340)
-            out.wait_more(340)
+            into.wait_more(170)
+            out.wait_more(170)
             into.stop()
             out.stop()
         at.settle()
