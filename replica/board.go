@@ -71,12 +71,12 @@ func (b *board) serveSwitch(ctx context.Context, conn *ofconn.Conn) {
 	}
 	d := conn.Features().DPID
 	w := &wire{conn: conn, since: time.Now().UTC(), kick: make(chan struct{}, 1), role: openflow.RoleEqual}
+	w.look() // before others know it, and find that there is something to look at
 	if !b.add(ctx, d, w) {
 		return
 	}
 	log := b.log.With("dpid", d)
 	log.Info("switch connected here", "from", conn.RemoteAddr())
-	w.kick <- struct{}{}
 	b.changed()
 	for open := true; open; {
 		select {
