@@ -107,14 +107,18 @@ class CloudNode(Quiet):
         super().__init__(name, privateDirs=list(self.PRIVATE), **params)
 
     def start_script(self, controller):
-        """A shell script for this node's namespace that brings everything up."""
+        """A shell script for this node's namespace that brings everything up.
+
+        The kernel, too, hears what comes in by phy0, and would say that the tunnel address is there: whoever
+        heard that last would send to phy0's MAC, which is nobody's, for a quarter of an hour.
+        """
         return f"""set -eu
 sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1
 ip -batch - <<END
 link set lo up
 addr add {self.mgmt}.{10 + self.number}/24 dev mgmt0
 link set mgmt0 up
-link set phy0 mtu {UNDERLAY_MTU} up
+link set phy0 mtu {UNDERLAY_MTU} arp off up
 END
 ovsdb-tool create /etc/openvswitch/conf.db {SCHEMA}
 ovsdb-server --remote=punix:/var/run/openvswitch/db.sock --no-chdir --detach --pidfile \\
