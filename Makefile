@@ -35,7 +35,7 @@ deps: ## Install Open vSwitch, Mininet and tools from Debian, where missing.
 	@sh scripts/install-deps.sh
 
 check: fmt vet staticcheck ## All that needs no root: format, vet, staticcheck, unit tests with the race detector.
-	$(GO) test -short -race ./...
+	$(GO) test -short -race -p 4 ./... # many of them wait more than they work
 
 fmt:
 	@out=$$(gofmt -l $$(git ls-files '*.go' 2>/dev/null || find . -name '*.go')); \

@@ -29,6 +29,7 @@ func (l *lab) at(id, node string) {
 
 // A tap that names no monitor gets one: at home, else elsewhere, and there is no tap and a warning where nobody can watch.
 func TestTapsArePlaced(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.vm("web", "tier", "public")
 	l.monitor("ids1")
@@ -97,6 +98,7 @@ execute[flowtap:tap("web", match="tcp", action="forward")]`})
 
 // A tenant's policy has the provider's monitors that are shared with it, and no others.
 func TestTenantsHaveSharedMonitors(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	_, _, err := l.store.Projects().Create(l.ctx(), "blue", access.Project{})
 	require.NoError(t, err)
@@ -214,6 +216,7 @@ func TestWhatCannotMoveStays(t *testing.T) {
 
 // A tap that has to move to where it cannot be stays where it is; its policy stays in force, and says so for as long as that is so.
 func TestAPolicySaysWhatCannotMove(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.network("other")
 	l.vm("web")
